@@ -1,0 +1,77 @@
+"""Errors that reach a user: one sentence, where it happened, and a hint.
+
+Every failure that a user can cause or meet is a `ReconcilerError`. The command prints it as it is, so a
+message says what is wrong, where, what was and what was not done; `hint` says whose turn it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.model.origin import Origin
+    from reconciler.model.problem import Problem
+
+
+class ReconcilerError(Exception):
+    """Base of every error that is reported without a traceback."""
+
+    exit_code = 1
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "", origin: Origin | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.origin = origin
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.message}" if self.origin else self.message
+
+
+class UsageError(ReconcilerError):
+    """The command line or the host's configuration cannot be used: the operator's turn."""
+
+    exit_code = 2
+
+
+class SiteError(ReconcilerError):
+    """The desired state has problems: the author's turn. Nothing was applied."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        count = len(problems)
+        super().__init__(f"the site has {count} problem{'s' if count != 1 else ''}; nothing was applied")
+        self.problems = problems
+
+
+class SourceError(ReconcilerError):
+    """The desired state could not be read: Git, the folder, or their rights."""
+
+    retryable = True
+
+
+class HostError(ReconcilerError):
+    """libvirt, the kernel's tools or a process refused or failed."""
+
+
+class HostUnreachable(HostError):
+    """The daemon does not answer at all; trying later may help."""
+
+    retryable = True
+
+
+class HostTimeout(HostError):
+    """A call did not return within its deadline: its outcome is unknown, and nothing may be written after it."""
+
+
+class StaleError(ReconcilerError):
+    """The host or the site is no longer what the plan was made for (promise P7): plan again."""
+
+    exit_code = 1
+    retryable = True
+
+
+class PolicyError(ReconcilerError):
+    """The policy of the site does not allow what the plan needs."""
+
+    exit_code = 3

@@ -1,0 +1,4 @@
+"""Everything that touches the host: libvirt, the kernel's rules, daemons, processes.
+
+The only importer of `libvirt` and `subprocess`.
+"""

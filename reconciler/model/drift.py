@@ -1,0 +1,27 @@
+"""Differences between the desired state and a later layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Layer(StrEnum):
+    PERSISTENT = "persistent"
+    LIVE = "live"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Drift:
+    """One field of one object that differs in one layer.
+
+    `object` is `guest/NAME` or `filter/NAME`; `desired` and `actual` are plain values that JSON can hold,
+    None where the field is absent on that side.
+    """
+
+    object: str
+    field: str
+    layer: Layer
+    desired: object
+    actual: object

@@ -1,0 +1,60 @@
+"""Guests and their interfaces as the site wants them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+
+from reconciler.model.filter import Parameters
+from reconciler.model.origin import Origin
+
+
+class Attach(StrEnum):
+    """Where an interface's addresses are kept: in its guard filter, or on the guest's own filterref."""
+
+    GUARD = "guard"
+    DIRECT = "direct"
+
+
+class Power(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One NIC of a guest.
+
+    `ipv4` and `ipv6` hold addresses (/32, /128) and prefixes in the order of the file; empty means that the
+    site says `none` for that family. The link-local address is part of `ipv6`. `filter` is the form that the
+    families select. `parameters` are the variables that the filter's closure needs, without libvirt's own MAC.
+    """
+
+    mac: str
+    filter: str
+    ipv4: tuple[IPv4Network, ...] = ()
+    ipv6: tuple[IPv6Network, ...] = ()
+    parameters: Parameters = ()
+    attach: Attach = Attach.GUARD
+    segment: str | None = None
+    bridge: str | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """One `guests/*.yaml`. `hosts` empty means every host of the site; `autostart` None is not owned."""
+
+    name: str
+    interfaces: tuple[Interface, ...]
+    hosts: tuple[str, ...] = ()
+    power: Power = Power.LEAVE
+    autostart: bool | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+
+def guard_name(guest: str, mac: str) -> str:
+    """`guard-<guest>-<last six hex digits of the MAC>`, lower case as filter names are."""
+    return f"guard-{guest.lower()}-{mac.replace(':', '')[-6:]}"
