@@ -1,4 +1,4 @@
-"""The one door to other programs: a rebuilt environment, no standard input, a deadline, errors that quote the command."""
+"""The one door to other programs: a rebuilt environment, no standard input, a deadline, errors that quote it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.errors import HostError, HostTimeout
 
@@ -66,9 +67,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise HostError(
-            f"the program {command[0]!r} is not installed", hint="the README names the packages"
-        ) from error
+        raise HostError(f"the program {command[0]!r} is not installed", hint="the README names the packages") from error
     except subprocess.TimeoutExpired as error:
         raise HostTimeout(f"`{shlex.join(argv)}` did not end within {timeout:.0f} s and was killed") from error
     completed = Completed(tuple(argv), ended.returncode, ended.stdout, ended.stderr)
@@ -76,6 +75,48 @@ def run(
         reason = completed.stderr.strip() or completed.stdout.strip() or "no message"
         raise HostError(f"`{shlex.join(argv)}` ended with exit code {completed.returncode}: {reason}")
     return completed
+
+
+class Background:
+    """A program that runs on by itself, in a session of its own: no signal of our terminal reaches it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Kill it and collect it; nothing happens when it has ended already."""
+        self._process.kill()
+        self._process.wait()
+
+    def collect(self) -> int | None:
+        """Its exit code, or None while it runs. Until this is asked, an ended program stays a zombie."""
+        return self._process.poll()
+
+
+def spawn(argv: Sequence[str], *, log: Path, descriptors: Sequence[int] = ()) -> Background:
+    """Start a program and leave it running, both of its outputs appended to `log`, `descriptors` open in it.
+
+    Raises `HostError` when it cannot be started.
+    """
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=clean_environment(),
+                cwd="/",
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+    except FileNotFoundError as error:
+        raise HostError(f"the program {argv[0]!r} is not installed", hint="the README names the packages") from error
+    return Background(process)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,0 +1,32 @@
+"""From the files of a site to its desired state, or to everything that is wrong with them.
+
+The only package that imports yaml and pydantic, and only when a site is read: other verbs stay quick to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from reconciler.errors import SiteError
+
+if TYPE_CHECKING:
+    from reconciler.model.problem import Problem
+    from reconciler.model.site import Desired
+
+__all__ = ["examine", "load"]
+
+
+def load(files: Mapping[str, bytes], source: str = "") -> Desired:
+    """The desired state of a valid site; `files` maps paths relative to the site's root to their content."""
+    desired, problems = examine(files, source)
+    if desired is None:
+        raise SiteError(problems)
+    return desired
+
+
+def examine(files: Mapping[str, bytes], source: str = "") -> tuple[Desired | None, tuple[Problem, ...]]:
+    """The desired state, None if there is any error, and all problems of all files, warnings included."""
+    from reconciler.load.examination import examine_files
+
+    return examine_files(files, source)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+Value = Any
+"""A plain value that JSON can hold; None where the field is absent on that side."""
 
 
 class Layer(StrEnum):
@@ -12,16 +16,15 @@ class Layer(StrEnum):
     KERNEL = "kernel"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Drift:
     """One field of one object that differs in one layer.
 
-    `object` is `guest/NAME` or `filter/NAME`; `desired` and `actual` are plain values that JSON can hold,
-    None where the field is absent on that side.
+    `object` is `guest/NAME` or `filter/NAME`.
     """
 
     object: str
     field: str
     layer: Layer
-    desired: object
-    actual: object
+    desired: Value
+    actual: Value

@@ -23,13 +23,15 @@ class Nic:
 class Domain:
     """A guest as libvirt has it. The XML texts are kept because changes are made in them, and nowhere else.
 
-    `persistent` is empty for a transient guest, `live` is empty for one that does not run.
+    `persistent` is empty for a transient guest, `live` is empty for one that does not run. `saved` says that a
+    managed-save image or a snapshot may bring an older definition back.
     """
 
     name: str
     uuid: str
     active: bool
     autostart: bool = False
+    saved: bool = False
     persistent: tuple[Nic, ...] = ()
     live: tuple[Nic, ...] = ()
     persistent_xml: str = field(default="", repr=False)

@@ -1,0 +1,181 @@
+"""The one story: fetch → load → inspect → diff → plan → apply → verify."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import HostError, ReconcilerError, StaleError, UsageError
+from reconciler.model.drift import Drift
+from reconciler.model.live import Live
+from reconciler.model.outcome import InterfaceProof
+from reconciler.model.plan import Plan, Step
+from reconciler.model.site import Desired, Disruption
+from reconciler.settings import Settings
+
+if TYPE_CHECKING:
+    from reconciler.model.outcome import Execution
+    from reconciler.host.protocol import Host
+
+Notify = Callable[[str, Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at a host beside its site."""
+
+    desired: Desired
+    live: Live
+    host: str
+    drift: tuple[Drift, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What an apply did: its plan, how the steps ended (None when there were none), and what is left."""
+
+    plan: Plan
+    execution: Execution | None
+    drift: tuple[Drift, ...]
+    proofs: tuple[InterfaceProof, ...]
+
+
+def read_site(settings: Settings) -> tuple[dict[str, bytes], str]:
+    """The site's files and where they are from: a commit, or a folder."""
+    if settings.repository is not None:
+        from reconciler.source.repository import read_repository
+
+        snapshot = read_repository(settings.repository, settings.branch, settings.var / "mirror")
+        return snapshot.files, snapshot.commit
+    from reconciler.source.folder import read_folder
+
+    if settings.site is None:
+        raise UsageError("there is no site: neither --site, --repo nor a folder ./state", hint="name one of them")
+    return read_folder(settings.site), str(settings.site)
+
+
+def load_site(settings: Settings) -> Desired:
+    from reconciler.load import load
+
+    files, source = read_site(settings)
+    return load(files, source)
+
+
+def host_name(settings: Settings, desired: Desired) -> str:
+    """The name under which the site knows this host: given, or the machine's own, short or in full."""
+    candidates = (
+        [settings.host]
+        if settings.host
+        else [socket.gethostname(), socket.gethostname().split(".")[0], socket.getfqdn()]
+    )
+    known = next((name for name in candidates if name in desired.hosts), None)
+    if known is not None or not desired.hosts:
+        return known or candidates[0]
+    raise UsageError(
+        f"the site has no host {candidates[0]!r}; nothing was done",
+        hint=f"it has {', '.join(desired.hosts)}: name one with --host",
+    )
+
+
+def open_host(settings: Settings) -> Host:
+    from reconciler.host.libvirt_host import open_host as connect
+
+    return connect(settings.uri)
+
+
+def survey(desired: Desired, host: Host, name: str) -> Survey:
+    from reconciler.diff import diff
+    from reconciler.nwfilter.wanted import wanted_filters
+
+    live = host.inspect(definition.name for definition in wanted_filters(desired, name))
+    return Survey(desired, live, name, diff(desired, live, name))
+
+
+def plan_of(seen: Survey, allow: Disruption | None = None) -> Plan:
+    from reconciler.plan.build import make_plan
+
+    return make_plan(seen.desired, seen.live, seen.host, allow)
+
+
+def proofs_of(seen: Survey) -> tuple[InterfaceProof, ...]:
+    """What the kernel's rules prove for every interface of the site that is on this host."""
+    from reconciler.nwfilter.prove import prove
+    from reconciler.nwfilter.wanted import visible_families
+
+    known = {f.definition.name: f.definition for f in seen.live.filters}
+    found: list[InterfaceProof] = []
+    for guest in seen.desired.guests_on(seen.host):
+        domain = seen.live.domain(guest.name)
+        ports = {nic.mac: nic.port for nic in domain.live} if domain else {}
+        for interface in guest.interfaces:
+            port = ports.get(interface.mac)
+            visible = visible_families(known.get, interface.filter)
+            cases = prove(seen.live.kernel, port, interface, visible) if port else ()
+            found.append(InterfaceProof(guest.name, interface.mac, port, cases))
+    return tuple(found)
+
+
+def apply(
+    settings: Settings, notify: Notify, allow: Disruption | None = None, expected_digest: str | None = None
+) -> Application:
+    """Bring the host to its site, and prove it.
+
+    With `expected_digest` only the plan that has it is applied: another commit, or another live state, is
+    `StaleError`. Nothing is written when there is nothing to do.
+    """
+    from reconciler.execute.lock import exclusive
+
+    with exclusive(settings.var):
+        desired = load_site(settings)
+        host = open_host(settings)
+        seen = survey(desired, host, host_name(settings, desired))
+        plan = plan_of(seen, allow)
+        if expected_digest is not None and plan.digest != expected_digest:
+            raise StaleError(
+                "the site or the host is not what the plan was made for; nothing was done",
+                hint="make a new plan and look at it",
+            )
+        execution = _execute(plan, host, settings, desired, notify) if plan.steps else None
+        if execution is not None:
+            seen = survey(desired, host, seen.host)
+        if execution is None or execution.ok:
+            _close_interrupted_runs(settings)
+        return Application(plan, execution, seen.drift, proofs_of(seen))
+
+
+def _execute(plan: Plan, host: Host, settings: Settings, desired: Desired, notify: Notify) -> Execution:
+    from reconciler.execute.executor import execute
+    from reconciler.execute.journal import Journal
+
+    def prove() -> ReconcilerError | None:
+        left = survey(desired, host, plan.host).drift
+        excused = {waiting.target for waiting in plan.waiting}
+        changed = {step.action.target for step in plan.steps}
+        wrong = [drift for drift in left if drift.object in changed and drift.object not in excused]
+        if not wrong:
+            return None
+        first = wrong[0]
+        return HostError(
+            f"after all steps {first.object} still differs on the {first.layer} layer: {first.field} is {first.actual!r}, "
+            f"not {first.desired!r}",
+            hint="all steps were taken back; the journal holds what was done",
+        )
+
+    with Journal(settings.var / "journal", plan) as journal:
+        return execute(plan, host, journal, notify, prove)
+
+
+def interrupted_runs(settings: Settings) -> tuple[str, ...]:
+    """Runs that were cut off; the next apply that converges closes them."""
+    from reconciler.execute.journal import open_runs
+
+    return open_runs(settings.var / "journal")
+
+
+def _close_interrupted_runs(settings: Settings) -> None:
+    from reconciler.execute.journal import close_run
+
+    for run in interrupted_runs(settings):
+        close_run(settings.var / "journal", run, "converged by a later run")

@@ -1,0 +1,296 @@
+"""The command: verbs and their options, thin. What they do is in `app`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler import __version__, app
+from reconciler.errors import ReconcilerError, SiteError, UsageError
+from reconciler.model.plan import Step
+from reconciler.model.site import Disruption
+from reconciler.report import document as json_document
+from reconciler.settings import Settings, settle
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reconciler.model.outcome import Execution
+
+EXIT_OK, EXIT_FAILED, EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 0, 1, 2, 2, 3
+
+Arguments = argparse.Namespace
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; errors are printed as one sentence and a hint, never a traceback."""
+    arguments = _parser().parse_args(argv)
+    verb: Callable[[Arguments], int] = arguments.run
+    try:
+        return verb(arguments)
+    except ReconcilerError as error:
+        _print_error(arguments, error)
+        return EXIT_DIFF_ERROR if arguments.verb == "diff" else error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what was begun is in the journal", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reconciler",
+        description="Keep KVM guests to their own addresses: libvirt's nwfilter, reconciled from Git.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--connect", metavar="URI", help="libvirt's daemon on this host (qemu:///system)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--site", metavar="DIR", type=Path, help="the folder with site.yaml (./state)")
+    where.add_argument("--repo", metavar="URL", help="the Git repository with the site")
+    parser.add_argument("--branch", metavar="B", help="its branch (main)")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="/etc/reconciler/config.yaml")
+    parser.add_argument("--var", metavar="DIR", type=Path, help="journal, mirror and lock (/var/lib/reconciler)")
+    parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="what goes to standard output")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _verb(verbs, "check", _check, "look at the site alone: every problem of every file, without a host")
+    _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
+    plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
+    plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
+    plan.add_argument("--detailed-exitcode", action="store_true", help="0 nothing to do, 2 changes, 1 error")
+    apply = _verb(verbs, "apply", _apply, "bring this host to the site, prove it, take it back on failure")
+    apply.add_argument(
+        "plan", metavar="PLANFILE", nargs="?", type=Path, help="apply only if the plan is still this one"
+    )
+    apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
+    apply.add_argument("--allow", metavar="CLASS", type=_disruption, help="a higher disruption than the policy's")
+    _verb(verbs, "verify", _verify, "read all layers back and prove isolation on the kernel's rules")
+    schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
+    schema.add_argument("kind", choices=("site", "guest"))
+    from reconciler.lab import cli as lab
+
+    lab.add_parser(verbs)
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Callable[[Arguments], int], help_text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _disruption(text: str) -> Disruption:
+    try:
+        return Disruption.parse(text)
+    except KeyError:
+        names = ", ".join(str(each) for each in Disruption)
+        raise argparse.ArgumentTypeError(f"{text!r} is no disruption class: {names}") from None
+
+
+def _check(arguments: Arguments) -> int:
+    from reconciler.load import examine
+    from reconciler.report.text import problem_lines
+
+    settings = settle(arguments)
+    files, source = app.read_site(settings)
+    desired, problems = examine(files, source)
+    if arguments.output == "json":
+        _print_json(json_document.document("check", source=source, problems=json_document.problems(problems)))
+    elif problems:
+        print(problem_lines(problems))
+    if desired is None:
+        print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"{source}: {len(desired.guests)} guests, {len(desired.filters)} filters, no problem", file=sys.stderr)
+    return EXIT_OK
+
+
+def _survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
+    settings = settle(arguments)
+    desired = app.load_site(settings)
+    name = app.host_name(settings, desired)
+    seen = app.survey(desired, app.open_host(settings), name)
+    _tell_interrupted(settings)
+    return settings, seen
+
+
+def _tell_interrupted(settings: Settings) -> None:
+    for run in app.interrupted_runs(settings):
+        print(f"run {run} was interrupted: the next apply finishes its work", file=sys.stderr)
+
+
+def _diff(arguments: Arguments) -> int:
+    _, seen = _survey(arguments)
+    if arguments.output == "json":
+        parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
+        _print_json(json_document.document("diff", **parts))
+    elif seen.drift:
+        from reconciler.report.text import show_drift
+
+        show_drift(_console(), seen.drift)
+    else:
+        print(f"{seen.host} is as {_short(seen.desired.source)} says")
+    return EXIT_FAILED if seen.drift else EXIT_OK
+
+
+def _plan(arguments: Arguments) -> int:
+    _, seen = _survey(arguments)
+    plan = app.plan_of(seen)
+    found = json_document.document("plan", **json_document.plan_parts(plan), drift=json_document.drift(seen.drift))
+    if arguments.out is not None:
+        _write_plan(arguments.out, found)
+    if arguments.output == "json":
+        _print_json(found)
+    elif plan.steps or plan.waiting:
+        from reconciler.report.text import show_plan
+
+        show_plan(_console(), plan)
+    else:
+        print(f"nothing to do: {seen.host} is as {_short(plan.source)} says")
+    changes = bool(plan.steps or plan.waiting)
+    return EXIT_PLAN_CHANGES if changes and arguments.detailed_exitcode else EXIT_OK
+
+
+def _write_plan(path: Path, found: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the plan cannot be written to {path} ({error.strerror})") from error
+
+
+def _apply(arguments: Arguments) -> int:
+    settings = settle(arguments)
+    digest = _planned_digest(arguments.plan) if arguments.plan else None
+    if sys.stdin.isatty() and not arguments.yes and digest is None:
+        digest = _confirmed(arguments)
+        if digest is None:
+            print("nothing was done", file=sys.stderr)
+            return EXIT_OK
+    done = app.apply(settings, _progress, arguments.allow, digest)
+    _print_application(arguments, done)
+    if done.execution is not None and done.execution.error is not None:
+        _tell_failure(done.execution, done.execution.error)
+        return EXIT_FAILED
+    return EXIT_WAITING if done.plan.waiting else EXIT_OK
+
+
+def _tell_failure(execution: Execution, error: ReconcilerError) -> None:
+    _tell_error(error)
+    if execution.reverted:
+        print(f"taken back: {', '.join(step.id for step in execution.reverted)}", file=sys.stderr)
+    for step, reason in execution.unreverted:
+        print(f"NOT taken back: {step.id}: {reason}", file=sys.stderr)
+    print(f"the journal of this run is {execution.run}", file=sys.stderr)
+
+
+def _planned_digest(path: Path) -> str:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        digest = found["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is no plan; nothing was done", hint="`reconciler plan --out FILE` writes one"
+        ) from error
+    return str(digest)
+
+
+def _confirmed(arguments: Arguments) -> str | None:
+    from reconciler.report.text import show_plan
+
+    _, seen = _survey(arguments)
+    plan = app.plan_of(seen, arguments.allow)
+    show_plan(_console(), plan)
+    if not plan.steps:
+        return plan.digest
+    return plan.digest if input("apply these steps? [y/N] ").strip().lower() in ("y", "yes") else None
+
+
+def _progress(event: str, step: Step) -> None:
+    words = {"start": "  …", "done": "  ✓", "revert": "  ↶"}
+    print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
+
+
+def _print_application(arguments: Arguments, done: app.Application) -> None:
+    if arguments.output == "json":
+        parts = json_document.plan_parts(done.plan)
+        parts |= {"drift": json_document.drift(done.drift), "cases": json_document.cases(done.proofs)}
+        parts |= {
+            "interfaces": json_document.interfaces(done.proofs),
+            "execution": json_document.execution(done.execution),
+        }
+        _print_json(json_document.document("apply", **parts))
+        return
+    if done.execution is None:
+        print(f"nothing to do: {done.plan.host} is as {_short(done.plan.source)} says")
+    elif done.execution.ok:
+        from reconciler.report.text import show_proofs, summary
+
+        show_proofs(_console(), done.proofs)
+        print(f"applied: {summary(done.plan)}")
+    if done.plan.waiting:
+        from reconciler.report.text import show_waiting
+
+        show_waiting(_console(), done.plan.waiting)
+
+
+def _verify(arguments: Arguments) -> int:
+    _, seen = _survey(arguments)
+    proofs = app.proofs_of(seen)
+    if arguments.output == "json":
+        parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
+        parts |= {"cases": json_document.cases(proofs), "interfaces": json_document.interfaces(proofs)}
+        _print_json(json_document.document("verify", **parts))
+    else:
+        from reconciler.report.text import show_drift, show_proofs
+
+        show_proofs(_console(), proofs)
+        if seen.drift:
+            show_drift(_console(), seen.drift)
+    unproven = any(not case.holds for proof in proofs for case in proof.cases)
+    return EXIT_FAILED if unproven or seen.drift else EXIT_OK
+
+
+def _schema(arguments: Arguments) -> int:
+    from reconciler.load.schema import schemas
+
+    _print_json(schemas()[arguments.kind])
+    return EXIT_OK
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _short(source: str) -> str:
+    """A commit in the length that people use; a folder as it is."""
+    is_commit = len(source) in (40, 64) and all(letter in "0123456789abcdef" for letter in source)
+    return f"commit {source[:12]}" if is_commit else source
+
+
+def _print_json(found: Any) -> None:
+    print(json.dumps(found, indent=2, default=str))
+
+
+def _print_error(arguments: Arguments, error: ReconcilerError) -> None:
+    if arguments.output == "json":
+        _print_json(json_document.error(arguments.verb, error))
+    if isinstance(error, SiteError):
+        from reconciler.report.text import problem_lines
+
+        print(problem_lines(error.problems), file=sys.stderr)
+    _tell_error(error)
+
+
+def _tell_error(error: ReconcilerError) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)

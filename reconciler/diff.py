@@ -1,0 +1,175 @@
+"""Where a host differs from its desired state, field by field, on every layer.
+
+The only importer of deepdiff. Values are compared as plain trees; DeepDiff is asked only about trees that are
+not equal, because it costs a thousand times what `==` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.model.drift import Drift, Layer
+from reconciler.model.filter import Entry, FilterRef, NwFilter
+from reconciler.model.guest import Guest, Power
+from reconciler.model.live import Binding, Domain, Live, Nic
+from reconciler.model.site import Desired
+from reconciler.nwfilter.guard import interface_filterref
+from reconciler.nwfilter.prove import structure
+from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families, wanted_filters
+
+Tree = dict[str, Any]
+
+
+def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
+    """All drift of one host, sorted by object, layer and field. Guests that are not defined here are no drift."""
+    wanted = wanted_filters(desired, host)
+    found = [drift for definition in wanted for drift in _filter_drift(definition, live)]
+    lookup = {definition.name: definition for definition in wanted}
+    known = {f.definition.name: f.definition for f in live.filters} | lookup
+    for guest in desired.guests_on(host):
+        domain = live.domain(guest.name)
+        if domain is not None:
+            found.extend(_guest_drift(guest, domain, live, host, known))
+    return tuple(sorted(found, key=lambda drift: (drift.object, drift.layer, drift.field)))
+
+
+def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:
+    held = live.filter(wanted.name)
+    name = f"filter/{wanted.name}"
+    if held is None:
+        yield Drift(name, "definition", Layer.PERSISTENT, "present", None)
+    elif held.definition != wanted:
+        yield from _fields(name, Layer.PERSISTENT, filter_tree(wanted), filter_tree(held.definition))
+
+
+def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str, known: Mapping[str, NwFilter]) -> Iterator[Drift]:
+    name = f"guest/{guest.name}"
+    if domain.persistent:
+        yield from _fields(name, Layer.PERSISTENT, *_persistent_trees(guest, domain))
+    if domain.active:
+        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live))
+        yield from _kernel_drift(guest, domain, live, known)
+    if guest.power is not Power.LEAVE and acts_on_power(guest, host):
+        running = Power.RUNNING if domain.active else Power.STOPPED
+        if running is not guest.power:
+            yield Drift(name, "power", Layer.LIVE, str(guest.power), str(running))
+
+
+def acts_on_power(guest: Guest, host: str) -> bool:
+    """`power` acts on the first of a guest's hosts alone."""
+    return not guest.hosts or guest.hosts[0] == host
+
+
+def _persistent_trees(guest: Guest, domain: Domain) -> tuple[Tree, Tree]:
+    desired, actual = _interface_trees(guest, domain.persistent)
+    if guest.autostart is not None:
+        desired["autostart"], actual["autostart"] = guest.autostart, domain.autostart
+    return desired, actual
+
+
+def _live_trees(guest: Guest, domain: Domain, live: Live) -> tuple[Tree, Tree]:
+    desired, actual = _interface_trees(guest, domain.live)
+    for interface in guest.interfaces:
+        nic = nic_of(domain.live, interface.mac)
+        if nic is None or nic.port is None:
+            continue
+        reference = interface_filterref(guest.name, interface)
+        desired[interface.mac]["binding"] = filterref_tree(reference)
+        actual[interface.mac]["binding"] = binding_tree(live.binding(nic.port))
+    return desired, actual
+
+
+def _interface_trees(guest: Guest, nics: tuple[Nic, ...]) -> tuple[Tree, Tree]:
+    desired: Tree = {}
+    actual: Tree = {}
+    for interface in guest.interfaces:
+        nic = nic_of(nics, interface.mac)
+        if nic is None:
+            desired[interface.mac] = "present"
+            continue
+        reference = interface_filterref(guest.name, interface)
+        desired[interface.mac] = {"filterref": filterref_tree(reference)}
+        actual[interface.mac] = {"filterref": filterref_tree(nic.filterref) if nic.filterref else None}
+        if interface.bridge is not None:
+            desired[interface.mac]["bridge"], actual[interface.mac]["bridge"] = interface.bridge, nic.source
+    return desired, actual
+
+
+def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Mapping[str, NwFilter]) -> Iterator[Drift]:
+    name = f"guest/{guest.name}"
+    for interface in guest.interfaces:
+        nic = nic_of(domain.live, interface.mac)
+        if nic is None or nic.port is None:
+            continue
+        if nic.port in live.gated:
+            yield Drift(name, f"{interface.mac}.gate", Layer.KERNEL, "open", "closed")
+        if not has_ethernet_rules(known.get, interface.filter):
+            continue
+        visible = visible_families(known.get, interface.filter)
+        for case in structure(live.kernel, nic.port, interface, visible):
+            if not case.holds:
+                yield Drift(name, f"{interface.mac}.{case.case}", Layer.KERNEL, case.expected, case.got)
+
+
+def nic_of(nics: tuple[Nic, ...], mac: str) -> Nic | None:
+    return next((nic for nic in nics if nic.mac == mac), None)
+
+
+def filter_tree(definition: NwFilter) -> Tree:
+    """A filter as a plain tree. A guard, whose only entry is a filterref, shows its variables at the top."""
+    head: Tree = {"chain": definition.chain, "priority": definition.priority}
+    match definition.entries:
+        case (FilterRef() as only,):
+            return {**head, **filterref_tree(only)}
+        case entries:
+            return {**head, "entries": [_entry_text(entry) for entry in entries]}
+
+
+def filterref_tree(reference: FilterRef) -> Tree:
+    parameters: dict[str, list[str]] = {}
+    for name, value in reference.parameters:
+        parameters.setdefault(name, []).append(value)
+    return {"filter": reference.filter, "parameters": parameters}
+
+
+def binding_tree(binding: Binding | None) -> Tree | None:
+    return filterref_tree(binding.filterref) if binding else None
+
+
+def _entry_text(entry: Entry) -> str:
+    if isinstance(entry, FilterRef):
+        parameters = " ".join(f"{name}={value}" for name, value in entry.parameters)
+        return f"filterref {entry.filter} {parameters}".strip()
+    matches = " ".join(
+        " ".join([f"{'not ' if match.negated else ''}{match.protocol}", *(f"{k}={v}" for k, v in match.attributes)])
+        for match in entry.matches
+    )
+    state = "" if entry.statematch else " statematch=false"
+    return f"rule {entry.action} {entry.direction} {entry.priority}{state} {matches}".strip()
+
+
+def _fields(name: str, layer: Layer, desired: Tree, actual: Tree) -> Iterator[Drift]:
+    if desired == actual:
+        return
+    from deepdiff import DeepDiff
+
+    compared = DeepDiff(actual, desired, view="tree", threshold_to_diff_deeper=0)
+    levels = {_path(level): level for kind in compared.values() for level in map(_field_level, kind)}
+    for path, level in levels.items():
+        yield Drift(name, path, layer, _plain(level.t2), _plain(level.t1))
+
+
+def _field_level(level: Any) -> Any:
+    """A difference inside a list is a difference of the whole list: nobody reads `parameters.IP[1]`."""
+    while level.up is not None and isinstance(level.up.t1, list) and isinstance(level.up.t2, list):
+        level = level.up
+    return level
+
+
+def _path(level: Any) -> str:
+    return ".".join(str(key) for key in level.path(output_format="list"))
+
+
+def _plain(value: Any) -> object:
+    return None if type(value).__name__ == "NotPresent" else value

@@ -1,0 +1,136 @@
+"""Change the rules of a running port with its gate closed (promise P3).
+
+libvirt takes a port's rules away before it builds the new ones whenever the guest's own filterref changes
+(qemuDomainChangeNetFilter tears down, then instantiates). So the gate closes first, and opens only when the new
+rules have been read back from the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reconciler.errors import HostError, HostTimeout
+from reconciler.host.protocol import Host
+from reconciler.model.filter import FilterRef, NwFilter
+from reconciler.model.guest import Interface
+from reconciler.model.kernel import KernelRule
+from reconciler.model.live import Nic
+from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort
+from reconciler.nwfilter.prove import port_rules, structure
+from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families
+
+
+class PortStaysClosed(HostError):
+    """Neither the new nor the old rules could be proven, so the gate was left closed."""
+
+
+def change_live_filterref(action: ChangeLiveFilterref, host: Host) -> None:
+    """Switch a running interface to another filterref.
+
+    On failure the old filterref is put back, its rules are compared with those found before, and the gate
+    opens; if that fails too it stays closed and `PortStaysClosed` says so.
+    """
+    before = port_rules(host.ruleset(), action.port)
+    host.close_gate(action.port)
+    try:
+        _switch(action, host)
+        _require_rules(host, action.port, action.filterref, action.interface)
+    except HostTimeout:
+        raise
+    except HostError as failure:
+        _put_back(action, host, before, failure)
+        raise
+    host.open_gate(action.port)
+
+
+def rebuild_port(action: RebuildPort, host: Host) -> None:
+    """Build a port's rules anew; when they do not come out complete the port stays closed."""
+    host.close_gate(action.port)
+    try:
+        host.rebuild_binding(action.port, action.guest, action.filterref)
+        _require_rules(host, action.port, action.filterref, action.interface)
+    except HostTimeout:
+        raise
+    except HostError as failure:
+        raise _stays_closed(action.port, action.guest, failure) from failure
+    host.open_gate(action.port)
+
+
+def open_gate(action: OpenGate, host: Host) -> None:
+    """Open a port that was left closed, once its rules are complete; a port that is gone has nothing to prove."""
+    if action.guest is not None:
+        binding = host.find_binding(action.port)
+        if binding is None:
+            raise HostError(f"port {action.port} has no binding; its gate stays closed")
+        _require_rules(host, action.port, binding.filterref, action.interface)
+    host.open_gate(action.port)
+
+
+def live_nic(host: Host, guest: str, mac: str) -> Nic | None:
+    domain = host.find_domain(guest)
+    return next((nic for nic in domain.live if nic.mac == mac), None) if domain else None
+
+
+def _switch(action: ChangeLiveFilterref, host: Host) -> None:
+    host.set_live_filterref(action.guest, action.mac, action.filterref)
+    if not _took(action, host):
+        # libvirt compares values as sets of equal count ([a, b] is [b, a], [a, b] is [a, a]) and then changes
+        # nothing (virNWFilterVarValueEqual); by way of no filter at all the change is always seen.
+        host.set_live_filterref(action.guest, action.mac, None)
+        host.set_live_filterref(action.guest, action.mac, action.filterref)
+        if not _took(action, host):
+            raise HostError(f"libvirt accepted the new filter of {action.guest}'s {action.mac} and did not take it")
+
+
+def _took(action: ChangeLiveFilterref, host: Host) -> bool:
+    nic = live_nic(host, action.guest, action.mac)
+    binding = host.find_binding(action.port)
+    bound = binding.filterref if binding else None
+    return nic is not None and nic.filterref == action.filterref and bound == action.filterref
+
+
+def _require_rules(host: Host, port: str, filterref: FilterRef | None, interface: Interface | None) -> None:
+    if filterref is None:
+        return
+    lookup = _definitions(host)
+    if not has_ethernet_rules(lookup, filterref.filter):
+        return
+    ruleset = host.ruleset()
+    if interface is None:
+        missing = [] if port_rules(ruleset, port) else ["rules-installed"]
+    else:
+        cases = structure(ruleset, port, interface, visible_families(lookup, filterref.filter))
+        missing = [case.case for case in cases if not case.holds]
+    if missing:
+        raise HostError(f"the kernel's rules of port {port} lack {', '.join(missing)}")
+
+
+def _definitions(host: Host) -> Callable[[str], NwFilter | None]:
+    def lookup(name: str) -> NwFilter | None:
+        held = host.find_filter(name)
+        return held.definition if held else None
+
+    return lookup
+
+
+def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule, ...], failure: HostError) -> None:
+    nic = live_nic(host, action.guest, action.mac)
+    if nic is None:
+        host.open_gate(action.port)
+        return
+    try:
+        host.set_live_filterref(action.guest, action.mac, action.previous)
+    except HostTimeout:
+        raise
+    except HostError as second:
+        raise _stays_closed(action.port, action.guest, second) from failure
+    if port_rules(host.ruleset(), action.port) != before:
+        raise _stays_closed(action.port, action.guest, failure) from failure
+    host.open_gate(action.port)
+
+
+def _stays_closed(port: str, guest: str, reason: HostError) -> PortStaysClosed:
+    return PortStaysClosed(
+        f"{reason.message}; port {port} of guest {guest} was left closed, nothing passes it",
+        hint="put the reason right and apply again: the port opens when its rules are proven",
+    )

@@ -1,0 +1,99 @@
+"""What a libvirt URI says about where the daemon is, and in which namespaces its kernel rules are."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from reconciler.errors import HostError, HostUnreachable, UsageError
+from reconciler.host.processes import Namespaces
+
+_SYSTEM_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonAddress:
+    """A local daemon: its URI and the sockets that it may listen on, the likeliest first."""
+
+    uri: str
+    sockets: tuple[str, ...]
+
+
+def parse_uri(uri: str) -> DaemonAddress:
+    """The sockets of a local system daemon.
+
+    Raises `UsageError` for a URI of another machine: its kernel's rules cannot be read from here.
+    """
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise UsageError(f"{uri!r} is not a libvirt URI: {error}", hint="for example qemu:///system") from error
+    driver, _, transport = parts.scheme.partition("+")
+    if driver != "qemu" or parts.path != "/system":
+        raise UsageError(f"{uri!r} is not a QEMU system daemon", hint="for example qemu:///system")
+    if parts.netloc or transport not in ("", "unix"):
+        raise UsageError(
+            f"{uri!r} is on another machine, whose kernel's rules cannot be read from here; nothing was done",
+            hint="run the reconciler on that host itself, with qemu:///system",
+        )
+    given = parse_qs(parts.query).get("socket")
+    return DaemonAddress(uri, tuple(given) if given else _SYSTEM_SOCKETS)
+
+
+def daemon_pid(address: DaemonAddress) -> int:
+    """The process that listens on the daemon's socket, as the kernel tells a client of it (SO_PEERCRED).
+
+    Raises `HostUnreachable` with the reason: no socket, nobody listening, or no right to connect.
+    """
+    path = next((path for path in address.sockets if Path(path).exists()), None)
+    if path is None:
+        raise HostUnreachable(
+            f"libvirt's socket {address.sockets[0]} does not exist; nothing was done",
+            hint="start libvirtd (or virtqemud and virtnwfilterd), or name another with --connect",
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(10)
+        try:
+            client.connect(path)
+        except PermissionError as error:
+            raise HostUnreachable(
+                f"no permission to connect to {path}; nothing was done", hint="run the reconciler as root"
+            ) from error
+        except OSError as error:
+            raise HostUnreachable(
+                f"libvirt does not answer on {path} ({error.strerror or error}); nothing was done",
+                hint="libvirtd is not running, or is stopping: look at its log, start it, and try again",
+            ) from error
+        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid: int = struct.unpack("3i", credentials)[0]
+    return pid
+
+
+def namespaces_of(pid: int) -> Namespaces | None:
+    """The daemon's network namespace, where its rules are; None when it is our own."""
+    try:
+        theirs, ours = Path(f"/proc/{pid}/ns/net").stat(), Path("/proc/self/ns/net").stat()
+    except PermissionError as error:
+        raise HostError(
+            "no permission to look at the daemon's network namespace; nothing was done",
+            hint="run the reconciler as root",
+        ) from error
+    except FileNotFoundError as error:
+        raise HostUnreachable(f"the daemon (process {pid}) went away; nothing was done") from error
+    return None if (theirs.st_ino, theirs.st_dev) == (ours.st_ino, ours.st_dev) else Namespaces(pid)
+
+
+def definition_names(pid: int) -> tuple[str, ...]:
+    """Names of the filters that the daemon keeps on disk.
+
+    libvirt 9.0 can deadlock when its filters are listed while a binding is made, so the names come from the
+    files, seen through the daemon's own root, and each filter is then looked up alone.
+    """
+    folder = Path(f"/proc/{pid}/root/etc/libvirt/nwfilter")
+    try:
+        return tuple(sorted(path.stem for path in folder.glob("*.xml")))
+    except OSError:
+        return ()

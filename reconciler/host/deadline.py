@@ -1,0 +1,62 @@
+"""Calls that may never return, under a deadline.
+
+A libvirt call cannot be cancelled. It runs in a thread of its own; when the deadline passes the thread is left
+behind, and nothing more is asked of it: the outcome of the call is unknown, so no later write may follow.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from reconciler.errors import HostTimeout
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Job:
+    function: Callable[[], Any]
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Worker:
+    """Runs calls one after another: libvirt 9.0 can deadlock when filters are read while a binding is made."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._hanging = ""
+        threading.Thread(target=self._serve, daemon=True, name="libvirt").start()
+
+    def call(self, what: str, function: Callable[[], T], seconds: float) -> T:
+        """The function's result, or its exception. `what` names the call in the error of a missed deadline."""
+        if self._hanging:
+            raise HostTimeout(f"libvirt was not asked to {what}: it still has not answered `{self._hanging}`")
+        job = _Job(function)
+        self._jobs.put(job)
+        if not job.done.wait(seconds):
+            self._hanging = what
+            raise HostTimeout(
+                f"libvirt did not answer within {seconds:.0f} s when asked to {what}; whether it was done is unknown",
+                hint="nothing was written after it; look at libvirtd, then run the command again: it looks anew",
+            )
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
+        return result
+
+    def close(self) -> None:
+        self._jobs.put(None)
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.result = job.function()
+            except BaseException as error:  # the caller's thread raises it
+                job.error = error
+            job.done.set()

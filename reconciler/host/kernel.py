@@ -1,0 +1,63 @@
+"""The kernel's rules as the daemon's network namespace has them, and the gate that closes a port.
+
+The gate is one nftables set of port names in a table of our own; a frame from a port in it is dropped before
+libvirt's rules see it. nft(8) applies each change as one transaction, so a port is never half closed.
+"""
+
+from __future__ import annotations
+
+import json
+
+from reconciler.errors import HostError
+from reconciler.host.processes import Namespaces, run
+from reconciler.model.kernel import Ruleset
+from reconciler.nwfilter.ebtables import parse_ebtables
+
+TABLE = "reconciler"
+_SET = "closed"
+
+# Before libvirt's rules: ebtables' nat PREROUTING is at -300.
+_GATE = f"""
+add table bridge {TABLE}
+add set bridge {TABLE} {_SET} {{ type ifname; }}
+add chain bridge {TABLE} gate {{ type filter hook prerouting priority -350; policy accept; }}
+flush chain bridge {TABLE} gate
+add rule bridge {TABLE} gate iifname @{_SET} drop
+add element bridge {TABLE} {_SET} {{ "PORT" }}
+"""
+
+
+class Kernel:
+    """Reads and gates in one network namespace; `within` None means our own."""
+
+    def __init__(self, within: Namespaces | None) -> None:
+        self._within = within
+
+    def ruleset(self) -> Ruleset:
+        return parse_ebtables(run(["ebtables-save"], within=self._within).stdout)
+
+    def gated(self) -> frozenset[str]:
+        """Ports that the gate holds closed, read back from the kernel."""
+        listed = run(["nft", "-j", "list", "table", "bridge", TABLE], check=False, within=self._within)
+        if not listed.ok:
+            return frozenset()
+        objects = json.loads(listed.stdout)["nftables"]
+        sets = (item["set"] for item in objects if "set" in item)
+        return frozenset(port for found in sets if found["name"] == _SET for port in found.get("elem", ()))
+
+    def close_gate(self, port: str) -> None:
+        """Drop every frame from a port, from now until `open_gate`; read back before it returns."""
+        run(["nft", "-f", "-"], stdin=_GATE.replace("PORT", port), within=self._within)
+        if port not in self.gated():
+            raise HostError(f"the gate of port {port} did not close; its filter was not touched")
+
+    def open_gate(self, port: str) -> None:
+        """Let frames of a port reach libvirt's rules again; the table goes with its last port."""
+        closed = self.gated()
+        if port not in closed:
+            return
+        if closed == {port}:
+            command = f"delete table bridge {TABLE}"
+        else:
+            command = f'delete element bridge {TABLE} {_SET} {{ "{port}" }}'
+        run(["nft", "-f", "-"], stdin=command + "\n", within=self._within)

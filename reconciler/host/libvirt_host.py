@@ -1,0 +1,244 @@
+"""libvirt's daemon and its kernel as a `Host`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+import libvirt
+
+from reconciler.domain.binding import binding_xml, parse_binding
+from reconciler.domain.parse import parse_nics
+from reconciler.domain.rewrite import interface_xml, set_filterref
+from reconciler.errors import HostError, HostUnreachable, ReconcilerError
+from reconciler.host.address import daemon_pid, definition_names, namespaces_of, parse_uri
+from reconciler.host.deadline import Worker
+from reconciler.host.kernel import Kernel
+from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import Ruleset
+from reconciler.model.live import Binding, Domain, Live, LiveFilter
+from reconciler.nwfilter.guard import mark_uuid
+from reconciler.nwfilter.parse import parse_filter
+
+T = TypeVar("T")
+
+_MINIMUM_DEADLINE = 30.0
+_DEADLINE_FACTOR = 5.0
+_GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_AUTH_FAILED)
+_ABSENT = (libvirt.VIR_ERR_NO_NWFILTER, libvirt.VIR_ERR_NO_NWFILTER_BINDING, libvirt.VIR_ERR_NO_DOMAIN)
+
+
+def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
+    """Connect to a local system daemon.
+
+    `rebuild_seconds` is what one binding's rebuild takes on this host; deadlines of calls that rebuild follow it.
+    Raises `UsageError` for a daemon of another machine, `HostUnreachable` when it does not answer.
+    """
+    address = parse_uri(uri)
+    pid = daemon_pid(address)
+    kernel = Kernel(namespaces_of(pid))
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    worker = Worker()
+    try:
+        connection = worker.call("open a connection", lambda: libvirt.open(uri), _MINIMUM_DEADLINE)
+    except libvirt.libvirtError as error:
+        raise HostUnreachable(
+            f"libvirt refuses the connection to {uri}: {error.get_error_message()}; nothing was done",
+            hint="run the reconciler as root, on the host itself",
+        ) from error
+    return LibvirtHost(connection, worker, kernel, definition_names(pid), rebuild_seconds)
+
+
+class LibvirtHost:
+    """One connection. Every call goes through one thread, so that own calls never overlap."""
+
+    def __init__(
+        self,
+        connection: Any,
+        worker: Worker,
+        kernel: Kernel,
+        known_filters: tuple[str, ...],
+        rebuild_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._kernel = kernel
+        self._known_filters = known_filters
+        self._rebuild_seconds = rebuild_seconds
+        self._bindings = 0
+
+    def close(self) -> None:
+        """Hang up; a daemon that no longer answers is left to itself."""
+        self._worker.close()
+
+    def inspect(self, filters: Iterable[str] = ()) -> Live:
+        domains = self._domains()
+        bindings = self._list_bindings()
+        self._bindings = len(bindings)
+        referenced = (nic.filterref.filter for d in domains for nic in (*d.persistent, *d.live) if nic.filterref)
+        roots = dict.fromkeys([*filters, *referenced, *(b.filterref.filter for b in bindings), *self._known_filters])
+        return Live(domains, self._closure(roots), bindings, self.ruleset(), self.gated())
+
+    def find_filter(self, name: str) -> LiveFilter | None:
+        handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
+        return None if handle is None else self._live_filter(name, handle)
+
+    def find_domain(self, name: str) -> Domain | None:
+        handle = self._find(f"look up the guest {name}", lambda: self._connection.lookupByName(name))
+        return None if handle is None else self._domain(handle)
+
+    def find_binding(self, port: str) -> Binding | None:
+        handle = self._find(
+            f"look up the binding of {port}", lambda: self._connection.nwfilterBindingLookupByPortDev(port)
+        )
+        return None if handle is None else parse_binding(self._ask(f"read {port}", handle.XMLDesc))
+
+    def ruleset(self) -> Ruleset:
+        return self._kernel.ruleset()
+
+    def gated(self) -> frozenset[str]:
+        return self._kernel.gated()
+
+    def define_filter(self, xml: str) -> None:
+        self._write("define a filter", lambda: self._connection.nwfilterDefineXML(xml))
+
+    def undefine_filter(self, name: str) -> None:
+        handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
+        if handle is not None:
+            self._write(f"undefine the filter {name}", handle.undefine)
+
+    def define_domain(self, xml: str) -> None:
+        self._write("define a guest", lambda: self._connection.defineXML(xml))
+
+    def set_autostart(self, guest: str, autostart: bool) -> None:
+        handle = self._required_domain(guest)
+        self._write(f"set autostart of {guest}", lambda: handle.setAutostart(int(autostart)))
+
+    def start_domain(self, guest: str) -> None:
+        self._write(f"start the guest {guest}", self._required_domain(guest).create)
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
+        handle = self._required_domain(guest)
+        live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
+        device = interface_xml(set_filterref(live, mac, filterref), mac)
+        self._write(
+            f"change the filter of {guest}'s interface {mac}",
+            lambda: handle.updateDeviceFlags(device, libvirt.VIR_DOMAIN_AFFECT_LIVE),
+        )
+
+    def rebuild_binding(self, port: str, owner: str, filterref: FilterRef) -> None:
+        domain = self.find_domain(owner)
+        nic = next((nic for nic in domain.live if nic.port == port), None) if domain else None
+        if domain is None or nic is None:
+            raise HostError(f"the guest {owner} has no port {port} any more; its rules were not touched")
+        handle = self._find(f"look up {port}", lambda: self._connection.nwfilterBindingLookupByPortDev(port))
+        if handle is not None:
+            self._write(f"delete the binding of {port}", handle.delete)
+        xml = binding_xml(Binding(port, domain.name, nic.mac, filterref), domain.uuid)
+        self._write(f"create the binding of {port}", lambda: self._connection.nwfilterBindingCreateXML(xml, 0))
+
+    def close_gate(self, port: str) -> None:
+        self._kernel.close_gate(port)
+
+    def open_gate(self, port: str) -> None:
+        self._kernel.open_gate(port)
+
+    def _domains(self) -> tuple[Domain, ...]:
+        handles = self._ask("list the guests", lambda: self._connection.listAllDomains(0))
+        domains = (self._found(partial(self._domain, handle)) for handle in handles)
+        return tuple(sorted((domain for domain in domains if domain), key=lambda domain: domain.name))
+
+    def _domain(self, handle: Any) -> Domain:
+        return self._ask("read a guest", lambda: _read_domain(handle))
+
+    def _required_domain(self, guest: str) -> Any:
+        handle = self._find(f"look up the guest {guest}", lambda: self._connection.lookupByName(guest))
+        if handle is None:
+            raise HostError(f"the guest {guest} is not defined on this host any more")
+        return handle
+
+    def _list_bindings(self) -> tuple[Binding, ...]:
+        handles = self._ask("list the bindings", lambda: self._connection.listAllNWFilterBindings(0))
+        texts = (self._found(partial(self._ask, "read a binding", handle.XMLDesc)) for handle in handles)
+        return tuple(sorted((parse_binding(text) for text in texts if text), key=lambda binding: binding.port))
+
+    def _closure(self, roots: Iterable[str]) -> tuple[LiveFilter, ...]:
+        found: dict[str, LiveFilter] = {}
+        seen: set[str] = set()
+        waiting = list(roots)
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            held = self.find_filter(name)
+            if held is not None:
+                found[name] = held
+                waiting.extend(held.definition.references)
+        return tuple(found[name] for name in sorted(found))
+
+    def _live_filter(self, name: str, handle: Any) -> LiveFilter:
+        xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
+        definition = parse_filter(xml, f"filter/{name}")
+        uuid = definition.uuid or ""
+        return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml)
+
+    def _find(self, what: str, lookup: Callable[[], Any]) -> Any | None:
+        return self._found(lambda: self._ask(what, lookup))
+
+    def _found(self, read: Callable[[], T]) -> T | None:
+        """What `read` gives, or None when the object does not exist or went away meanwhile."""
+        try:
+            return read()
+        except _Absent:
+            return None
+
+    def _ask(self, what: str, function: Callable[[], T]) -> T:
+        return self._call(what, function, _MINIMUM_DEADLINE)
+
+    def _write(self, what: str, function: Callable[[], T]) -> T:
+        rebuilds = self._bindings * self._rebuild_seconds * _DEADLINE_FACTOR
+        return self._call(what, function, max(_MINIMUM_DEADLINE, rebuilds))
+
+    def _call(self, what: str, function: Callable[[], T], seconds: float) -> T:
+        try:
+            return self._worker.call(what, function, seconds)
+        except libvirt.libvirtError as error:
+            raise _translated(what, error) from error
+
+
+def _read_domain(handle: Any) -> Domain:
+    active, is_persistent = bool(handle.isActive()), bool(handle.isPersistent())
+    # Without SECURE a later define would lose the passwords of consoles.
+    secure = libvirt.VIR_DOMAIN_XML_SECURE
+    stored = handle.XMLDesc(secure | libvirt.VIR_DOMAIN_XML_INACTIVE) if is_persistent else ""
+    running = handle.XMLDesc(secure) if active else ""
+    return Domain(
+        handle.name(),
+        handle.UUIDString(),
+        active,
+        autostart=is_persistent and bool(handle.autostart()),
+        saved=bool(handle.hasManagedSaveImage()) or handle.snapshotNum() > 0,
+        persistent=parse_nics(stored) if stored else (),
+        live=parse_nics(running) if running else (),
+        persistent_xml=stored,
+        live_xml=running,
+    )
+
+
+class _Absent(HostError):
+    """libvirt knows no such object."""
+
+
+def _translated(what: str, error: Any) -> ReconcilerError:
+    message = error.get_error_message() or str(error)
+    code = error.get_error_code()
+    if code in _ABSENT:
+        return _Absent(f"libvirt could not {what}: {message}")
+    if code in _GONE or "socket" in message or "connection" in message.lower():
+        return HostUnreachable(
+            f"libvirt went away when asked to {what}: {message}",
+            hint="start libvirtd, then run the command again",
+        )
+    return HostError(f"libvirt refused to {what}: {message}")

@@ -1,0 +1,47 @@
+"""What a host can do, whoever answers: libvirt, or the in-memory host of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import Ruleset
+from reconciler.model.live import Binding, Domain, Live, LiveFilter
+
+
+class Host(Protocol):
+    """Reads return what is there now; writes return when libvirt has answered. All raise `HostError`."""
+
+    def inspect(self, filters: Iterable[str] = ()) -> Live:
+        """Everything at once: all guests and bindings, the named filters and all that they or guests reach."""
+
+    def find_filter(self, name: str) -> LiveFilter | None: ...
+
+    def find_domain(self, name: str) -> Domain | None: ...
+
+    def find_binding(self, port: str) -> Binding | None: ...
+
+    def ruleset(self) -> Ruleset: ...
+
+    def gated(self) -> frozenset[str]: ...
+
+    def define_filter(self, xml: str) -> None: ...
+
+    def undefine_filter(self, name: str) -> None: ...
+
+    def define_domain(self, xml: str) -> None: ...
+
+    def set_autostart(self, guest: str, autostart: bool) -> None: ...
+
+    def start_domain(self, guest: str) -> None: ...
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
+        """Change the filter of a running guest's interface; libvirt takes its rules away meanwhile."""
+
+    def rebuild_binding(self, port: str, owner: str, filterref: FilterRef) -> None:
+        """Delete the binding of a port, where there is one, and create it again with this filter."""
+
+    def close_gate(self, port: str) -> None: ...
+
+    def open_gate(self, port: str) -> None: ...

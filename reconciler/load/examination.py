@@ -1,0 +1,91 @@
+"""One examination of a site: sort the files, read each, then look at them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.load.compile import build, check_all
+from reconciler.load.draft import GuestDraft
+from reconciler.load.files import GuestFile, SiteFile
+from reconciler.load.filters import read_filters
+from reconciler.load.findings import Findings
+from reconciler.load.shape import Model, Shaped, shape
+from reconciler.load.siteview import SiteView
+from reconciler.load.yamlfile import read_yaml
+from reconciler.model.origin import Origin
+from reconciler.model.problem import Problem
+from reconciler.model.site import Desired
+
+SITE = "site.yaml"
+SUFFIXES = {"guests": ".yaml", "filters": ".xml"}
+
+
+@dataclass(slots=True)
+class _Tree:
+    """The files that make the site, by their part in it."""
+
+    guests: dict[str, bytes] = field(default_factory=dict)
+    filters: dict[str, bytes] = field(default_factory=dict)
+
+
+def examine_files(files: Mapping[str, bytes], source: str) -> tuple[Desired | None, tuple[Problem, ...]]:
+    findings = Findings()
+    tree = _sort(files, findings)
+    site = _read_site(files, findings)
+    guests = [guest for path in sorted(tree.guests) if (guest := _read_guest(path, tree.guests[path], findings))]
+    filters = read_filters(tree.filters, findings)
+    check_all(site, guests, filters, findings)
+    problems = findings.in_order()
+    if site is None or findings.has_errors:
+        return None, problems
+    return replace(build(site, guests, filters, source), warnings=problems), problems
+
+
+def _sort(files: Mapping[str, bytes], findings: Findings) -> _Tree:
+    tree = _Tree()
+    for path, content in files.items():
+        folder, _, name = path.partition("/")
+        if folder == "domains" and name.endswith(".xml"):
+            findings.report("domains-unsupported", Origin(path), "creating guests from the repository is not supported")
+        if folder not in SUFFIXES or not name or _is_harmless(name):
+            continue
+        if "/" in name or not name.endswith(SUFFIXES[folder]):
+            findings.report("file-name", Origin(path), f"{path} is not {folder}/NAME{SUFFIXES[folder]}")
+        elif folder == "guests":
+            tree.guests[path] = content
+        else:
+            tree.filters[path] = content
+    return tree
+
+
+def _is_harmless(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(".") or name == "README.md"
+
+
+def _read_site(files: Mapping[str, bytes], findings: Findings) -> SiteView | None:
+    if SITE not in files:
+        findings.report("site-missing", Origin(SITE), "there is no site.yaml")
+        return None
+    shaped = _read(SiteFile, SITE, files[SITE], findings)
+    return SiteView(shaped) if shaped else None
+
+
+def _read_guest(path: str, content: bytes, findings: Findings) -> GuestDraft | None:
+    stem = path.removeprefix("guests/").removesuffix(".yaml")
+    shaped = _read(GuestFile, path, content, findings, fallback={"name": stem})
+    if shaped is None:
+        return None
+    guest = GuestDraft.of(shaped)
+    if guest.file.name != stem:
+        message = f"the guest is called {guest.file.name}, its file {stem}.yaml"
+        hint = f"rename the file to {guest.file.name}.yaml, or the guest to {stem}"
+        findings.report("guest-file-name", guest.node.at("name").origin, message, hint)
+    return guest
+
+
+def _read(
+    model: type[Model], path: str, content: bytes, findings: Findings, fallback: Mapping[str, str] | None = None
+) -> Shaped[Model] | None:
+    node = read_yaml(path, content, findings)
+    return shape(model, node, findings, fallback or {}) if node else None

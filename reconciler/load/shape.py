@@ -1,0 +1,151 @@
+"""Nodes to models: every fault of pydantic at the place where it was written.
+
+What is at fault is cut out and the rest is read again, so that the checks across files still see all of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from reconciler.load.findings import Findings, Invalid, kind_of, shown
+from reconciler.load.node import Location, Node
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_CUTS = 4
+KEY = "[key]"
+NOT_YET = frozenset({("policy", "windows"), ("policy", "shutdown"), ("policy", "max_down")})
+EXPECTED = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "bool_type": "true or false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped(Generic[Model]):
+    """A file's model and its nodes; `node.damaged` where something faulty was cut out."""
+
+    model: Model
+    node: Node
+
+
+def shape(model: type[Model], node: Node, findings: Findings, fallback: Mapping[str, str]) -> Shaped[Model] | None:
+    """The file as its model, or None when too little of it is left.
+
+    `fallback` has values for fields of the file that are at fault themselves, so that the rest can be read.
+    """
+    for attempt in range(MAX_CUTS):
+        try:
+            return Shaped(model.model_validate(node.data), node)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        if attempt == 0:
+            _report(model, node, details, findings)
+        if not _cut_out(node, details, fallback):
+            return None
+    return None
+
+
+def _cut_out(node: Node, details: list[ErrorDetails], fallback: Mapping[str, str]) -> bool:
+    """Remove what is at fault; False when that is the whole file."""
+    lacking = {str(detail["loc"][0]) for detail in details if detail["loc"]} & fallback.keys()
+    faulty = {id(_faulty_node(node, d)) for d in details if not (d["loc"] and d["loc"][0] in lacking)}
+    if id(node) in faulty:
+        return False
+    node.discard(faulty)
+    for field in lacking:
+        node.replace_field(field, fallback[field])
+    return True
+
+
+def _faulty_node(node: Node, detail: ErrorDetails) -> Node:
+    return node.at(*(step for step in detail["loc"] if step != KEY))
+
+
+def _report(model: type[BaseModel], node: Node, details: list[ErrorDetails], findings: Findings) -> None:
+    misspelt = {}
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            misspelt[detail["loc"]] = _similar_field(model, detail["loc"])
+    for detail in details:
+        if detail["type"] == "missing" and detail["loc"] in _meant(misspelt):
+            continue
+        _report_one(node, detail, misspelt.get(detail["loc"]), findings)
+
+
+def _meant(misspelt: dict[Location, str | None]) -> set[Location]:
+    return {(*location[:-1], field) for location, field in misspelt.items() if field}
+
+
+def _report_one(node: Node, detail: ErrorDetails, similar: str | None, findings: Findings) -> None:
+    kind, location = detail["type"], detail["loc"]
+    if kind == "extra_forbidden":
+        _report_unknown_field(node, location, similar, findings)
+        return
+    place = _faulty_node(node, detail).origin
+    if location and location[-1] == KEY:
+        place = node.at(*location[:-2]).key_origin(str(location[-2]))
+    if not findings.has_any_at(place):
+        findings.report_invalid(_explained(node, detail), place)
+
+
+def _report_unknown_field(node: Node, location: Location, similar: str | None, findings: Findings) -> None:
+    name = str(location[-1])
+    place = node.at(*location[:-1]).key_origin(name)
+    if findings.has_any_at(place):
+        return
+    if location in NOT_YET:
+        findings.report("not-supported-yet", place, f"{name} is not supported by this release")
+        return
+    hint = f"did you mean {similar}?" if similar else ""
+    findings.report("unknown-field", place, f"there is no field {shown(name)} here", hint)
+
+
+def _explained(node: Node, detail: ErrorDetails) -> Invalid:
+    kind, location = detail["type"], detail["loc"]
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, Invalid):
+        return cause
+    if kind == "missing":
+        return Invalid("missing-field", f"the field {location[-1]} is missing")
+    if kind == "too_short":
+        return Invalid("empty-list", "the list is empty")
+    found = kind_of(_faulty_node(node, detail).data)
+    if kind == "literal_error":
+        return Invalid("unknown-value", f"{detail['ctx']['expected']} is expected here, not {found}")
+    expected = EXPECTED.get(kind, "another type")
+    return Invalid("wrong-type", f"{expected} is expected here, not {found}", _type_hint(kind, detail["input"]))
+
+
+def _type_hint(kind: str, value: object) -> str:
+    if kind == "list_type" and isinstance(value, str):
+        return f"write it as a list: [{value}]; in quotes if it has a colon"
+    if kind == "model_type" and value is None:
+        return "write {} for no settings"
+    if kind == "bool_type":
+        return "write true or false, without quotes"
+    return ""
+
+
+def _similar_field(model: type[BaseModel], location: Location) -> str | None:
+    """The field that a misspelt one at a location most likely means."""
+    for step in location[:-1]:
+        field = model.model_fields.get(step) if isinstance(step, str) else None
+        model = (_model_in(field.annotation) if field else None) or model
+    similar = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
+    return similar[0] if similar else None
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

@@ -1,0 +1,67 @@
+"""site.yaml as the guests see it: what it defines, and of what it is unclear whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.load.files import FilterForms, SiteFile
+from reconciler.load.filters import FilterSet
+from reconciler.load.findings import Findings, did_you_mean, shown
+from reconciler.load.node import Node
+from reconciler.load.segments import Territory, check_gateways
+from reconciler.load.shape import Shaped
+
+
+class SiteView:
+    """Answers to what an interface asks of site.yaml."""
+
+    def __init__(self, shaped: Shaped[SiteFile]) -> None:
+        self.file = shaped.model
+        self.node = shaped.node
+        self.territories = {
+            name: Territory.of(name, entry)
+            for name, entry in self.file.segments.items()
+            if not self.node.at("segments", name).damaged
+        }
+
+    def is_unclear(self, section: str, name: str) -> bool:
+        """Whether a name may be missing only because a faulty part was cut out."""
+        names = self.node.fields.get(section)
+        if names is None:
+            return bool(self.node.keys.keys() - self.node.fields.keys())
+        return name in names.keys and (name not in names.fields or names.fields[name].damaged)
+
+    def forms(self, name: str) -> FilterForms | str | None:
+        return self.file.filters.get(name)
+
+    def check(self, filters: FilterSet, findings: Findings) -> None:
+        """What can be said of site.yaml without any guest."""
+        for name, entry in self.file.segments.items():
+            check_gateways(name, entry, self.node.at("segments", name), findings)
+        for name, choice in self.file.filters.items():
+            _check_choice(name, choice, self.node.at("filters", name), filters, findings)
+            if name in filters.site and choice != name:
+                message = f"{name} here is used instead of filters/{name}.xml"
+                findings.report("form-shadows-filter", self.node.at("filters").key_origin(name), message)
+        default = self.file.defaults.filter
+        if default and not self.knows_filter(default, filters):
+            report_unknown_filter(default, self.node.at("defaults", "filter"), self.names(filters), findings)
+
+    def knows_filter(self, name: str, filters: FilterSet) -> bool:
+        return name in self.file.filters or filters.exists(name) or self.is_unclear("filters", name)
+
+    def names(self, filters: FilterSet) -> tuple[str, ...]:
+        return (*self.file.filters, *filters.names())
+
+
+def _check_choice(name: str, choice: FilterForms | str, node: Node, filters: FilterSet, findings: Findings) -> None:
+    named: Mapping[str, str | None] = {"": choice} if isinstance(choice, str) else choice.model_dump()
+    for form, filter in named.items():
+        if filter and not filters.exists(filter):
+            report_unknown_filter(filter, node.at(form), filters.names(), findings)
+    if not any(named.values()) and not node.damaged:
+        findings.report("filter-form-missing", node.origin, f"{shown(name)} has no form at all")
+
+
+def report_unknown_filter(name: str, node: Node, known: tuple[str, ...], findings: Findings) -> None:
+    findings.report("unknown-filter", node.origin, f"there is no filter {name}", did_you_mean(name, known))

@@ -1,0 +1,164 @@
+"""The words of a site's YAML, one at a time: text in, a value or `Invalid` out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from reconciler.load.findings import Invalid, shown
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+SHARED_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+GUEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+BRIDGE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$"
+PARAMETER_NAME = r"^[A-Za-z0-9_]+$"
+PARAMETER_VALUE = r"^[A-Za-z0-9_.:]+$"
+MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
+
+TYPED_VARIABLES = frozenset({"MAC", "IP", "IPMASK", "IPV6", "IPV6MASK", "CTRL_IP_LEARNING"})
+
+_IPV4_TEXT = re.compile(r"[0-9.]+(/[0-9]{1,2})?")
+_IPV6_TEXT = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?")
+LINK_LOCAL = IPv6Network("fe80::/10")
+
+
+def bounds(network: IPNetwork) -> tuple[int, int]:
+    """First and last address of a network as numbers, which compare much faster than the objects."""
+    first = int(network.network_address)
+    return first, first | int(network.hostmask)
+
+
+def _reserved(text: str, kind: str) -> tuple[int, int, int, str]:
+    network = ip_network(text)
+    return (network.version, *bounds(network), kind)
+
+
+_NOT_FOR_GUESTS = (
+    _reserved("0.0.0.0/8", "unspecified"),
+    _reserved("127.0.0.0/8", "loopback"),
+    _reserved("224.0.0.0/4", "multicast"),
+    _reserved("255.255.255.255/32", "broadcast"),
+    _reserved("::/128", "unspecified"),
+    _reserved("::1/128", "loopback"),
+    _reserved("::ffff:0:0/96", "IPv4-mapped"),
+    _reserved("ff00::/8", "multicast"),
+)
+
+
+def matching(pattern: str, id: str, what: str) -> Callable[[str], str]:
+    """A check that a text matches a pattern, which is written as JSON Schema wants it: with its ends."""
+    expression = re.compile(pattern.removeprefix("^").removesuffix("$"))
+
+    def check(text: str) -> str:
+        if not expression.fullmatch(text):
+            raise Invalid(id, f"{shown(text)} is not {what}")
+        return text
+
+    return check
+
+
+_is_parameter_name = matching(PARAMETER_NAME, "parameter-name-invalid", "a name that libvirt keeps")
+
+
+def check_parameter_name(name: str) -> str:
+    if name in TYPED_VARIABLES:
+        raise Invalid("parameter-reserved", f"the variable {name} is not set under parameters")
+    return _is_parameter_name(name)
+
+
+def parse_mac(text: str) -> str:
+    """A unicast MAC as libvirt prints it: lower case, colons, two digits each."""
+    octets = [int(part, 16) for part in re.split("[:-]", text)] if re.fullmatch(MAC, text) else []
+    if not octets or len(set(re.findall("[:-]", text))) > 1:
+        raise Invalid("mac-invalid", f"{shown(text)} is not a MAC address")
+    if octets[0] & 1:
+        raise Invalid("mac-not-unicast", f"{text} is a multicast MAC; a guest cannot own it")
+    if not any(octets):
+        raise Invalid("mac-not-unicast", f"{text} is the empty MAC; a guest cannot own it")
+    if octets[0] == 0xFE:
+        raise Invalid("mac-reserved", f"{text} starts with fe, which libvirt keeps for the host's end of a port")
+    return ":".join(f"{octet:02x}" for octet in octets)
+
+
+def parse_ipv4(text: str) -> IPv4Network:
+    """An IPv4 address (as /32) or prefix."""
+    if ":" in text:
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address", "put IPv6 addresses under ipv6")
+    if not _IPV4_TEXT.fullmatch(text):
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address or prefix")
+    try:
+        network = IPv4Network(text, strict=False)
+    except ValueError as error:
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address or prefix") from error
+    _refuse_host_bits(text, network)
+    return network
+
+
+def parse_ipv6(text: str) -> IPv6Network:
+    """An IPv6 address (as /128) or prefix."""
+    if "." in text and ":" not in text:
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address", "put IPv4 addresses under ipv4")
+    if not _IPV6_TEXT.fullmatch(text):
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix")
+    try:
+        network = IPv6Network(text, strict=False)
+    except ValueError as error:
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix") from error
+    _refuse_host_bits(text, network)
+    return network
+
+
+def _refuse_host_bits(text: str, network: IPNetwork) -> None:
+    address, _, length = text.partition("/")
+    if length and ip_address(address) != network.network_address:
+        raise Invalid(
+            "prefix-host-bits",
+            f"{text} has bits set behind its prefix length",
+            f"write {network} for the network or {address} for the one address",
+        )
+
+
+def parse_guest_ipv4(text: str) -> IPv4Network:
+    network = parse_ipv4(text)
+    _refuse_special(text, network)
+    return network
+
+
+def parse_guest_ipv6(text: str) -> IPv6Network:
+    network = parse_ipv6(text)
+    _refuse_special(text, network)
+    return network
+
+
+def _refuse_special(text: str, network: IPNetwork) -> None:
+    first, last = bounds(network)
+    for version, reserved_first, reserved_last, kind in _NOT_FOR_GUESTS:
+        if version == network.version and first <= reserved_last and reserved_first <= last:
+            verb = "is" if reserved_first <= first and last <= reserved_last else "covers"
+            raise Invalid("address-special", f"{text} {verb} {kind} space, which no guest can own")
+
+
+def parse_gateway(text: str) -> IPAddress:
+    try:
+        if "%" not in text:
+            return ip_address(text)
+    except ValueError:
+        pass
+    raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 or IPv6 address")
+
+
+def parse_link_local(text: str) -> IPv6Network:
+    network = parse_ipv6(text)
+    if network.prefixlen != network.max_prefixlen or not network.subnet_of(LINK_LOCAL):
+        raise Invalid("link-local-invalid", f"{text} is not one link-local address (fe80::…)")
+    return network
+
+
+def link_local_of(mac: str) -> IPv6Network:
+    """The address that a host derives from its MAC (RFC 4291, modified EUI-64)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    interface_id = bytes([octets[0] ^ 0x02, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return IPv6Network((b"\xfe\x80" + bytes(6) + interface_id, 128))

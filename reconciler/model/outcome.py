@@ -1,0 +1,71 @@
+"""What was proven, and how a run ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from reconciler.errors import ReconcilerError
+from reconciler.model.plan import Step
+
+Expected = Literal["pass", "drop", "present"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question about one interface: what had to be, what is, and the rule that decided it."""
+
+    mac: str
+    case: str
+    expected: str
+    got: str
+    rule: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.expected == self.got
+
+
+class Proof(StrEnum):
+    """How much is known of an interface: `enforced` only when every case holds on the kernel's rules."""
+
+    ENFORCED = "enforced"
+    PRESENT = "present"
+    ABSENT = "absent"
+    NOT_RUNNING = "not-running"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceProof:
+    """The proof of one interface of one guest; `port` is None while the guest does not run."""
+
+    guest: str
+    mac: str
+    port: str | None
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def proof(self) -> Proof:
+        if self.port is None:
+            return Proof.NOT_RUNNING
+        if all(case.holds for case in self.cases):
+            return Proof.ENFORCED
+        structural = [case for case in self.cases if case.expected == "present"]
+        return Proof.PRESENT if all(case.holds for case in structural) else Proof.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a plan's execution ended. `reverted` is empty unless it failed; `unreverted` is what could not be taken back."""
+
+    run: str
+    done: tuple[Step, ...] = ()
+    failed: Step | None = None
+    error: ReconcilerError | None = None
+    reverted: tuple[Step, ...] = ()
+    unreverted: tuple[tuple[Step, ReconcilerError], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None

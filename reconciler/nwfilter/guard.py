@@ -1,0 +1,32 @@
+"""The filter of one interface, and what the guest's own XML says of it."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from reconciler.model.filter import FilterRef, NwFilter, Parameters, canonical_parameters
+from reconciler.model.guest import Attach, Interface, guard_name
+
+_MARK_NAMESPACE = UUID("7f6c2a52-1f0b-5b0e-9d55-3c5b6f0a4e11")
+_LEARNING = "CTRL_IP_LEARNING"
+_NO_LEARNING: Parameters = ((_LEARNING, "none"),)
+"""Fail closed: without it libvirt learns a missing IP from the guest's first packet."""
+
+
+def guard_filter(guest: str, interface: Interface) -> NwFilter:
+    """The guard: a reference to the interface's shared filter with its variables."""
+    reference = FilterRef(interface.filter, canonical_parameters(interface.parameters))
+    return NwFilter(guard_name(guest, interface.mac), entries=(reference,))
+
+
+def interface_filterref(guest: str, interface: Interface) -> FilterRef:
+    """The `<filterref>` of the guest's XML. libvirt heeds CTRL_IP_LEARNING only there, not in a guard."""
+    if interface.attach is Attach.GUARD:
+        return FilterRef(guard_name(guest, interface.mac), _NO_LEARNING)
+    variables = tuple(parameter for parameter in interface.parameters if parameter[0] != _LEARNING)
+    return FilterRef(interface.filter, canonical_parameters((*variables, *_NO_LEARNING)))
+
+
+def mark_uuid(name: str) -> str:
+    """The uuid of a filter that we create: our mark. libvirt drops comments and unknown attributes, and keeps this."""
+    return str(uuid5(_MARK_NAMESPACE, name))

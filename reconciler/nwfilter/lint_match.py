@@ -1,0 +1,176 @@
+"""Matches of a rule that libvirt weakens, ignores, or reads in an unexpected way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from reconciler.model.problem import Problem, Severity
+from reconciler.nwfilter.document import Document, Element
+from reconciler.nwfilter.protocols import COMPANIONS, COPIED_SIGNS, IPSET_PROTOCOLS, PROTOCOLS
+from reconciler.nwfilter.values import MAX_COMMENT_BYTES, Kind, canonical_value
+
+_MASKS = frozenset({Kind.MAC_MASK, Kind.IPV4_MASK, Kind.IPV6_MASK})
+_IPV4_KINDS = frozenset({Kind.IPV4, Kind.IPV4_MASK})
+_IPV6_KINDS = frozenset({Kind.IPV6, Kind.IPV6_MASK})
+_NUMBERS = frozenset({Kind.UINT8, Kind.UINT16, Kind.UINT16_DECIMAL, Kind.UINT32, Kind.VLAN_ID, Kind.DSCP})
+_ALL_ZERO = frozenset({"0", "00:00:00:00:00:00"})
+_PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*|0[xX][0-9a-fA-F]+")
+_PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
+_BOOLEANS = frozenset({"true", "false", "1", "0", "yes", "no"})
+_VARIABLE_TAIL = re.compile(r"\$[A-Za-z0-9_]*\[[^]]*\].")
+
+
+def lint_matches(document: Document, rule: Element, elements: Sequence[Element]) -> Iterator[Problem]:
+    """Problems of the protocol elements of one rule, all of one protocol."""
+    return _Matches(document, rule, elements).problems()
+
+
+@dataclass
+class _Matches:
+    document: Document
+    rule: Element
+    elements: Sequence[Element]
+
+    @property
+    def protocol(self) -> str:
+        return self.elements[0].name
+
+    @cached_property
+    def owners(self) -> dict[str, Element]:
+        """For each attribute the element that libvirt takes it from: the last one."""
+        table = PROTOCOLS[self.protocol]
+        return {name: element for element in self.elements for name in element.attributes if name in table}
+
+    def problems(self) -> Iterator[Problem]:
+        for element in self.elements:
+            yield from self._vocabulary(element)
+            for name, text in element.attributes.items():
+                if name in PROTOCOLS[self.protocol]:
+                    yield from self._repeated(element, name)
+                    yield from self._value(element, name, text)
+        yield from self._lost_signs()
+        yield from self._alone()
+        yield from self._ipset()
+        yield from self._negated_list()
+
+    def _problem(self, id: str, name: str, message: str, hint: str = "", element: Element | None = None) -> Problem:
+        return Problem(id, self.document.origin(element or self.owners[name], name), message, hint)
+
+    def _vocabulary(self, element: Element) -> Iterator[Problem]:
+        table = PROTOCOLS[self.protocol]
+        for name in element.attributes:
+            if name not in table and name != "match":
+                message = f"<{self.protocol}> has no attribute {name}: libvirt drops it and matches more"
+                yield self._problem("filter-unknown-attribute", name, message, element=element)
+        match = element.attributes.get("match")
+        if match is not None and match not in ("yes", "no"):
+            message = f"libvirt takes match='{match}' for yes"
+            yield self._problem("filter-match-value", "match", message, "write match='no' or leave it out", element)
+        if match == "no" and not any(name in table for name in element.attributes):
+            message = f"match='no' without an attribute means nothing: <{self.protocol}> matches all of its protocol"
+            yield self._problem("filter-match-lost", "match", message, element=element)
+
+    def _repeated(self, element: Element, name: str) -> Iterator[Problem]:
+        if self.owners[name] is not element:
+            message = f"{name} is given again in the same rule; libvirt takes only the last one"
+            hint = "write a rule for each value, or use a variable with several values"
+            yield self._problem("filter-attribute-overridden", name, message, hint, element)
+
+    def _value(self, element: Element, name: str, text: str) -> Iterator[Problem]:
+        kind = PROTOCOLS[self.protocol][name]
+        if text.startswith("$"):
+            yield from self._variable(element, name, text, kind)
+            return
+        try:
+            canonical = canonical_value(kind, text)
+        except ValueError:
+            return  # the parser reports it
+        if kind in _MASKS and canonical in _ALL_ZERO:
+            message = f"{name}='{text}' matches every address"
+            yield self._problem("filter-mask-zero", name, message, "remove the address and the mask", element)
+        elif kind is Kind.STATE and not canonical:
+            message = "an empty state matches every connection"
+            yield self._problem("filter-state-empty", name, message, element=element)
+        else:
+            yield from self._surprise(element, name, text, canonical, kind)
+
+    def _surprise(self, element: Element, name: str, text: str, canonical: str, kind: Kind) -> Iterator[Problem]:
+        """Texts whose value is not what a reader expects."""
+        if kind is Kind.IPV4 and not _PLAIN_IPV4.fullmatch(text):
+            message = f"{name}='{text}' is {canonical} to libvirt"
+            yield self._problem("filter-address-ambiguous", name, message, f"write {canonical}", element)
+        elif kind is Kind.IPV6 and "%" in text:
+            message = f"{name}='{text}': a zone names an interface of the host, no address"
+            yield self._problem("filter-address-ambiguous", name, message, "remove the zone", element)
+        elif kind in _NUMBERS and not _PLAIN_NUMBER.fullmatch(text):
+            message = f"{name}='{text}' is {canonical} to libvirt"
+            yield self._problem("filter-number-ambiguous", name, message, f"write {canonical}", element)
+        elif kind is Kind.BOOLEAN and text not in _BOOLEANS:
+            message = f"libvirt takes {name}='{text}' for false"
+            yield self._problem("filter-boolean", name, message, "write true or false", element)
+        elif kind is Kind.COMMENT and len(text.encode()) > MAX_COMMENT_BYTES:
+            message = f"libvirt cuts a comment at {MAX_COMMENT_BYTES} bytes"
+            yield self._problem("filter-comment-long", name, message, element=element)
+
+    def _variable(self, element: Element, name: str, text: str, kind: Kind) -> Iterator[Problem]:
+        if _VARIABLE_TAIL.match(text):
+            message = f"{name}='{text}': libvirt drops what follows the bracket"
+            yield self._problem("filter-variable", name, message, element=element)
+        variable = re.split(r"\[", text[1:])[0]
+        if not variable:
+            yield self._problem("filter-variable", name, f"{name}='{text}' names no variable", element=element)
+        other = _wrong_family(variable, kind)
+        if other:
+            message = f"<{self.protocol}> matches {other} by {text}"
+            hint = "use <ipv6> for $IPV6 and <ip> for $IP"
+            yield self._problem("filter-family", name, message, hint, element)
+
+    def _lost_signs(self) -> Iterator[Problem]:
+        signs = {name: element.attributes.get("match") == "no" for name, element in self.owners.items()}
+        for name, leader in COPIED_SIGNS[self.protocol]:
+            if name in signs and signs[name] is not signs.get(leader, False):
+                meant, taken = ("no", "yes") if signs[name] else ("yes", "no")
+                message = f"{name} is matched as match='{taken}', not '{meant}': libvirt copies the sign of {leader}"
+                hint = f"give {leader} with the same match, or write the opposite rule"
+                yield self._problem("filter-match-lost", name, message, hint)
+
+    def _alone(self) -> Iterator[Problem]:
+        for name, leader in COMPANIONS[self.protocol]:
+            if name in self.owners and leader not in self.owners:
+                message = f"libvirt ignores {name} without {leader} and matches more"
+                yield self._problem("filter-attribute-alone", name, message, f"add {leader}='…'")
+
+    def _ipset(self) -> Iterator[Problem]:
+        has_set, has_flags = "ipset" in self.owners, "ipsetflags" in self.owners
+        if not has_set and not has_flags:
+            return
+        name = "ipset" if has_set else "ipsetflags"
+        if self.protocol not in IPSET_PROTOCOLS:
+            message = f"libvirt drops the ipset of <{self.protocol}> and matches all of its protocol"
+            yield self._problem("filter-ipset", name, message, "ipsets work in <all> and <all-ipv6> only")
+        elif not (has_set and has_flags):
+            missing = "ipsetflags" if has_set else "ipset"
+            message = f"without {missing} the {name} is ignored, and <{self.protocol}> matches everything"
+            yield self._problem("filter-ipset", name, message, f"add {missing}='…'")
+
+    def _negated_list(self) -> Iterator[Problem]:
+        if self.rule.attributes.get("action") not in ("drop", "reject"):
+            return
+        for name, element in self.owners.items():
+            text = element.attributes[name]
+            if text.startswith("$") and "[" not in text and element.attributes.get("match") == "no":
+                if text == "$MAC":
+                    continue
+                message = f"with two or more values of {text} this rule drops everything"
+                hint = "accept or return what matches in one rule, and drop the rest in the next"
+                origin = self.document.origin(element, name)
+                yield Problem("filter-negated-list", origin, message, hint, Severity.WARNING)
+
+
+def _wrong_family(variable: str, kind: Kind) -> str:
+    if kind in _IPV4_KINDS and variable.startswith("IPV6"):
+        return "IPv4"
+    return "IPv6" if kind in _IPV6_KINDS and variable in ("IP", "IPMASK") else ""

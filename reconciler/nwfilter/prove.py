@@ -1,0 +1,159 @@
+"""Prove from the kernel's rules that an interface is held to its own addresses (promise P10).
+
+Three questions, each answered by cases with a stable id: is the port behind its chains at all; is every own
+address found in a rule of them; and do the frames that matter get the right verdict on these rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from reconciler.model.guest import Interface
+from reconciler.model.kernel import KernelRule, Ruleset
+from reconciler.model.outcome import Case, Expected
+from reconciler.nwfilter.frame import BROADCAST_MAC, ETHERTYPES, Arp, Frame, Packet, Transport
+from reconciler.nwfilter.walk import UnknownMatch, verdict
+
+_HOOK = "PREROUTING"
+_ROUTER_MAC = "02:00:00:00:00:01"
+_FOREIGN_MAC = "02:00:00:00:00:66"
+BOTH_FAMILIES = frozenset({4, 6})
+_SOURCE_OPTIONS = {4: ("ip-src", "ip-source"), 6: ("ip6-src", "ip6-source")}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A frame with the verdict that it must get."""
+
+    case: str
+    frame: Frame
+    expected: Expected
+
+
+def port_rules(ruleset: Ruleset, port: str) -> tuple[KernelRule, ...]:
+    """Every rule that a frame from this port can meet behind the hook, in the order of the walk."""
+    found: dict[str, tuple[KernelRule, ...]] = {}
+    waiting = [rule.target for rule in jumps_of(ruleset, port)]
+    while waiting:
+        chain = ruleset.chain(waiting.pop(0))
+        if chain is not None and chain.name not in found:
+            found[chain.name] = chain.rules
+            waiting.extend(rule.target for rule in chain.rules)
+    return tuple(rule for rules in found.values() for rule in rules)
+
+
+def jumps_of(ruleset: Ruleset, port: str) -> tuple[KernelRule, ...]:
+    """The hook's rules that send this port's frames into chains of its own."""
+    hook = ruleset.chain(_HOOK)
+    rules = hook.rules if hook else ()
+    return tuple(rule for rule in rules if any(c.option == "in-interface" and c.value == port for c in rule.conditions))
+
+
+def structure(
+    ruleset: Ruleset, port: str, interface: Interface, visible: frozenset[int] = BOTH_FAMILIES
+) -> tuple[Case, ...]:
+    """Whether the port's chains exist and name every own address of the visible families (IP versions)."""
+    rules = port_rules(ruleset, port)
+    cases = [Case(interface.mac, "rules-installed", "present", "present" if rules else "absent")]
+    own: tuple[IPv4Network | IPv6Network, ...] = (*interface.ipv4, *interface.ipv6)
+    for network in own:
+        if network.version in visible:
+            found = "present" if _names(rules, network) else "absent"
+            cases.append(Case(interface.mac, f"address-{network}", "present", found))
+    return tuple(cases)
+
+
+def prove(
+    ruleset: Ruleset, port: str, interface: Interface, visible: frozenset[int] = BOTH_FAMILIES
+) -> tuple[Case, ...]:
+    """All cases of one interface: its structure, then the verdicts on its probes."""
+    cases = structure(ruleset, port, interface, visible)
+    if not jumps_of(ruleset, port):
+        return cases
+    return (*cases, *(_judge(ruleset, port, interface.mac, probe) for probe in probes(interface)))
+
+
+def _judge(ruleset: Ruleset, port: str, mac: str, probe: Probe) -> Case:
+    try:
+        decided = verdict(ruleset, probe.frame, port, _HOOK)
+    except UnknownMatch as unknown:
+        return Case(mac, probe.case, probe.expected, "unknown", unknown.message)
+    rule = decided.rule.text if decided.rule else f"policy of {decided.chain}"
+    return Case(mac, probe.case, probe.expected, "pass" if decided.passes else "drop", rule)
+
+
+def _names(rules: Iterable[KernelRule], network: IPv4Network | IPv6Network) -> bool:
+    return any(
+        condition.option in _SOURCE_OPTIONS[network.version] and ip_network(condition.value, strict=False) == network
+        for rule in rules
+        for condition in rule.conditions
+        if not condition.negated
+    )
+
+
+def probes(interface: Interface) -> Iterator[Probe]:
+    """The frames that decide whether an interface is held to what it owns."""
+    mac = interface.mac
+    for network in interface.ipv4:
+        for address in {network[0]: None, network[-1]: None}:
+            yield Probe(f"ipv4-own-{address}", _udp4(mac, address), "pass")
+            yield Probe(f"arp-own-{address}", _arp(mac, mac, address), "pass")
+    for network6 in interface.ipv6:
+        for address6 in {network6[0]: None, network6[-1]: None}:
+            yield Probe(f"ipv6-own-{address6}", _udp6(mac, address6), "pass")
+    foreign4, foreign6 = foreign_ipv4(interface.ipv4), foreign_ipv6(interface.ipv6)
+    yield Probe("ipv4-foreign-source", _udp4(mac, foreign4), "drop")
+    yield Probe("arp-foreign-sender", _arp(mac, mac, foreign4), "drop")
+    yield Probe("ipv6-foreign-source", _udp6(mac, foreign6), "drop")
+    yield Probe("ipv6-router-advertisement", _icmp6(mac, _link_local(interface) or foreign6, 134), "drop")
+    yield Probe("mac-foreign-source", Frame(_FOREIGN_MAC, BROADCAST_MAC, ETHERTYPES["ARP"]), "drop")
+    if not interface.ipv4:
+        yield Probe("ipv4-none-dhcp", _dhcp(mac), "drop")
+        yield Probe("ipv4-none-arp-probe", _arp(mac, mac, IPv4Address(0)), "drop")
+    if not interface.ipv6:
+        yield Probe("ipv6-none-solicitation", _icmp6(mac, IPv6Address(0), 135), "drop")
+
+
+def foreign_ipv4(own: tuple[IPv4Network, ...]) -> IPv4Address:
+    """The address just past an own prefix, as a neighbour's would be; a documentation address where there is none."""
+    candidates = (
+        network.broadcast_address + 1 for network in own if network.broadcast_address != IPv4Address("255.255.255.255")
+    )
+    return next((c for c in candidates if not any(c in n for n in own)), IPv4Address("192.0.2.66"))
+
+
+def foreign_ipv6(own: tuple[IPv6Network, ...]) -> IPv6Address:
+    """As `foreign_ipv4`; own link-local addresses are not looked at."""
+    candidates = (network.broadcast_address + 1 for network in own if not network.is_link_local)
+    return next((c for c in candidates if not any(c in n for n in own)), IPv6Address("2001:db8:ffff::66"))
+
+
+def _link_local(interface: Interface) -> IPv6Address | None:
+    return next((network[0] for network in interface.ipv6 if network.is_link_local), None)
+
+
+def _udp4(mac: str, source: IPv4Address) -> Frame:
+    packet = Packet(source, IPv4Address("198.51.100.1"), Transport(17, 40000, 40001))
+    return Frame(mac, _ROUTER_MAC, ETHERTYPES["IPv4"], packet)
+
+
+def _dhcp(mac: str) -> Frame:
+    packet = Packet(IPv4Address(0), IPv4Address("255.255.255.255"), Transport(17, 68, 67))
+    return Frame(mac, BROADCAST_MAC, ETHERTYPES["IPv4"], packet)
+
+
+def _udp6(mac: str, source: IPv6Address) -> Frame:
+    packet = Packet(source, IPv6Address("2001:db8:fffe::1"), Transport(17, 40000, 40001))
+    return Frame(mac, _ROUTER_MAC, ETHERTYPES["IPv6"], packet)
+
+
+def _icmp6(mac: str, source: IPv6Address, kind: int) -> Frame:
+    packet = Packet(source, IPv6Address("ff02::1"), Transport(58, icmp_type=kind, icmp_code=0))
+    return Frame(mac, "33:33:00:00:00:01", ETHERTYPES["IPv6"], packet)
+
+
+def _arp(mac: str, sender: str, address: IPv4Address) -> Frame:
+    arp = Arp(1, sender, address, "00:00:00:00:00:00", IPv4Address("198.51.100.1"))
+    return Frame(mac, BROADCAST_MAC, ETHERTYPES["ARP"], arp)

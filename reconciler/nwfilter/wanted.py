@@ -1,0 +1,66 @@
+"""What a host must hold for its part of a site: shared filters, guards, and what can be seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from reconciler.model.filter import FilterRef, NwFilter, Rule
+from reconciler.model.guest import Attach
+from reconciler.model.site import Desired
+from reconciler.nwfilter.guard import guard_filter
+
+Lookup = Callable[[str], NwFilter | None]
+
+_SOURCE_ATTRIBUTES = {"ip": "srcipaddr", "arp": "arpsrcipaddr", "rarp": "arpsrcipaddr", "ipv6": "srcipaddr"}
+_ETHERNET = frozenset({"mac", "vlan", "stp", "arp", "rarp", "ip", "ipv6"})
+
+
+def wanted_filters(desired: Desired, host: str) -> tuple[NwFilter, ...]:
+    """The site's shared filters, then the guard of every guarded interface that may be on this host."""
+    guards = (
+        guard_filter(guest.name, interface)
+        for guest in desired.guests_on(host)
+        for interface in guest.interfaces
+        if interface.attach is Attach.GUARD
+    )
+    return (*desired.filters, *guards)
+
+
+def reached(lookup: Lookup, name: str) -> tuple[NwFilter, ...]:
+    """A filter and all that it refers to, each once; what nobody defines is left out."""
+    found: dict[str, NwFilter | None] = {}
+    waiting = [name]
+    while waiting:
+        current = waiting.pop(0)
+        if current not in found:
+            found[current] = lookup(current)
+            definition = found[current]
+            waiting.extend(definition.references if definition else ())
+    return tuple(definition for definition in found.values() if definition is not None)
+
+
+def visible_families(lookup: Lookup, name: str) -> frozenset[int]:
+    """IP versions whose own addresses must show up as sources in ethernet-level rules of a port under this filter."""
+    return frozenset(
+        6 if value.startswith("$IPV6") else 4
+        for rule in _outgoing(lookup, name)
+        for match in rule.matches
+        for attribute, value in match.attributes
+        if attribute == _SOURCE_ATTRIBUTES.get(match.protocol) and value.startswith("$IP") and not match.negated
+    )
+
+
+def has_ethernet_rules(lookup: Lookup, name: str) -> bool:
+    """Whether libvirt makes a chain of its own for frames that leave a port under this filter."""
+    return any(not rule.matches or rule.matches[0].protocol in _ETHERNET for rule in _outgoing(lookup, name))
+
+
+def references_of(definition: NwFilter) -> tuple[FilterRef, ...]:
+    return tuple(entry for entry in definition.entries if isinstance(entry, FilterRef))
+
+
+def _outgoing(lookup: Lookup, name: str) -> Iterator[Rule]:
+    for definition in reached(lookup, name):
+        for entry in definition.entries:
+            if isinstance(entry, Rule) and entry.direction in ("out", "inout"):
+                yield entry

@@ -1,0 +1,136 @@
+"""Turn what is desired and what is live into a plan. Pure: the same inputs give the same plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from reconciler.model.live import Live
+from reconciler.model.plan import DefineFilter, Plan, Step, UndefineFilter, Waiting, WaitReason
+from reconciler.model.site import Desired, Disruption
+from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.guard import mark_uuid
+from reconciler.nwfilter.stock import STOCK_FILTERS
+from reconciler.nwfilter.wanted import wanted_filters
+from reconciler.plan.guests import GuestPlanner
+from reconciler.plan.handover import with_hand_overs
+from reconciler.plan.order import StepCycle, held_back, ordered
+from reconciler.plan.reach import Reach
+
+REBUILD_SECONDS = 1.8
+"""One binding's rebuild where this host has recorded none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What things cost on this host, in seconds."""
+
+    rebuild: float = REBUILD_SECONDS
+    write: float = 0.01
+
+
+def make_plan(
+    desired: Desired, live: Live, host: str, allow: Disruption | None = None, rates: Rates | None = None
+) -> Plan:
+    """The steps that bring `live` to `desired` on one host.
+
+    Steps above the policy's disruption (or `allow`, where that is more) wait, and whatever must follow them too.
+    """
+    rates = rates or Rates()
+    reach = Reach(live)
+    filters = tuple(_filter_steps(desired, live, host, reach, rates))
+    redefined = frozenset(step.action.name for step in filters if isinstance(step.action, DefineFilter))
+    planner = GuestPlanner(desired, live, host, redefined, reach, rates.rebuild)
+    guests = tuple(planner.steps())
+    changes = with_hand_overs((*filters, *guests), desired, live, host)
+    steps = (*changes, *_prune_steps(desired, live, host, reach, changes))
+    return _settled(desired, host, steps, planner.waiting, tuple(_notes(filters, desired, reach)), allow)
+
+
+def _settled(
+    desired: Desired, host: str, steps: tuple[Step, ...], waiting: tuple[Waiting, ...], notes: tuple[str, ...],
+    allow: Disruption | None,
+) -> Plan:  # fmt: skip
+    most = max(desired.policy.disruption, allow or Disruption.NONE)
+    circle = _circle(steps)
+    held = held_back(steps, lambda step: step.disruption > most or step.id in circle)
+    waits = tuple(_waiting(step, most, circle) for step in steps if step.id in held)
+    chosen = ordered(step for step in steps if step.id not in held)
+    plan = Plan(desired.source, host, chosen, (*waiting, *waits), notes)
+    return replace(plan, digest=digest(plan))
+
+
+def _circle(steps: tuple[Step, ...]) -> frozenset[str]:
+    try:
+        ordered(steps)
+    except StepCycle as cycle:
+        return frozenset(cycle.ids)
+    return frozenset()
+
+
+def _waiting(step: Step, most: Disruption, circle: frozenset[str]) -> Waiting:
+    if step.disruption > most:
+        hint = f"`apply --allow {step.disruption}` does it"
+        return Waiting(step.action.target, step.action.describe(), WaitReason.POLICY, hint, step.disruption)
+    if step.id in circle:
+        hint = "addresses are exchanged in a circle: withdraw one of them in a commit of its own first"
+        return Waiting(step.action.target, step.action.describe(), WaitReason.UNSUPPORTED, hint, step.disruption)
+    hint = "it follows a step that waits"
+    return Waiting(step.action.target, step.action.describe(), WaitReason.POLICY, hint, step.disruption)
+
+
+def digest(plan: Plan) -> str:
+    """sha256 over source, host and what each step does and replaces; estimates and reasons do not count."""
+    actions = [[step.id, asdict(step.action), list(step.after)] for step in plan.steps]
+    text = json.dumps([plan.source, plan.host, actions], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _filter_steps(desired: Desired, live: Live, host: str, reach: Reach, rates: Rates) -> Iterator[Step]:
+    for wanted in wanted_filters(desired, host):
+        held = live.filter(wanted.name)
+        if held is not None and held.definition == wanted:
+            continue
+        rebuilds = len(reach.bindings(wanted.name)) if held else 0
+        xml = format_filter(wanted, held.uuid if held else mark_uuid(wanted.name))
+        yield Step(
+            f"filter:{wanted.name}",
+            DefineFilter(wanted.name, xml, held.xml if held else None),
+            "its definition differs from the site" if held else "the site has it, libvirt does not",
+            Disruption.REBUILD if rebuilds else Disruption.NONE,
+            rebuilds,
+            rates.write + rebuilds * rates.rebuild,
+            after=tuple(f"filter:{name}" for name in wanted.references),
+        )
+
+
+def _prune_steps(desired: Desired, live: Live, host: str, reach: Reach, changes: tuple[Step, ...]) -> Iterator[Step]:
+    if not desired.policy.prune:
+        return
+    wanted = {definition.name for definition in wanted_filters(desired, host)}
+    orphans = {f.definition.name for f in live.filters if f.owned and f.definition.name not in wanted}
+    gone = frozenset(orphans)
+    while kept := {name for name in gone if reach.needed_by(name, desired, gone)}:
+        gone -= kept
+    for name in sorted(gone):
+        held = live.filter(name)
+        referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
+        if held is not None:
+            after = (*(step.id for step in changes), *referrers)
+            reason = "it carries our mark, and the site has it no more"
+            yield Step(f"prune:{name}", UndefineFilter(name, held.xml), reason, after=after)
+
+
+def _notes(filters: tuple[Step, ...], desired: Desired, reach: Reach) -> Iterator[str]:
+    managed = {guest.name for guest in desired.guests}
+    for step in filters:
+        action = step.action
+        if not isinstance(action, DefineFilter) or action.previous_xml is None:
+            continue
+        others = sorted({b.owner for b in reach.bindings(action.name)} - managed)
+        if others:
+            kind = "libvirt's own filter" if action.name in STOCK_FILTERS else "the filter"
+            users = ", ".join(others)
+            yield f"{kind} {action.name} is redefined, and guests that the site does not manage use it: {users}"

@@ -1,0 +1,48 @@
+"""Hand-overs: an address is released by its old owner before the new one claims it (promise P4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from reconciler.model.guest import Attach, guard_name
+from reconciler.model.live import Live
+from reconciler.model.plan import Step
+from reconciler.model.site import Desired
+from reconciler.plan.addresses import Network, held_networks, overlap, wanted_networks
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """An interface whose addresses change: what it holds, what it will hold, and the steps that change it."""
+
+    key: tuple[str, str]
+    held: frozenset[Network]
+    wanted: frozenset[Network]
+    steps: tuple[str, ...]
+
+
+def with_hand_overs(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> tuple[Step, ...]:
+    """The same steps, those that claim an address placed after all that release it elsewhere."""
+    owners = tuple(_owners(steps, desired, live, host))
+    later: dict[str, tuple[str, ...]] = {}
+    for claimer in owners:
+        claimed = claimer.wanted - claimer.held
+        for holder in owners if claimed else ():
+            if holder.key != claimer.key and overlap(claimed, holder.held):
+                for step in claimer.steps:
+                    later[step] = (*later.get(step, ()), *holder.steps)
+    return tuple(replace(step, after=(*step.after, *later.get(step.id, ()))) for step in steps)
+
+
+def _owners(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> Iterator[_Owner]:
+    planned = {step.id for step in steps}
+    for guest in desired.guests_on(host):
+        domain = live.domain(guest.name)
+        for interface in guest.interfaces:
+            nics = [nic for nic in (*domain.live, *domain.persistent) if nic.mac == interface.mac] if domain else []
+            held = frozenset().union(*(held_networks(live, nic.filterref) for nic in nics)) if nics else frozenset()
+            guard = f"filter:{guard_name(guest.name, interface.mac)}" if interface.attach is Attach.GUARD else ""
+            own = (guard, f"live:{guest.name}:{interface.mac}", f"guest:{guest.name}")
+            mine = tuple(step for step in own if step in planned)
+            yield _Owner((guest.name, interface.mac), held, wanted_networks(interface), mine)

@@ -1,0 +1,56 @@
+"""Which filters and bindings a filter's change reaches on a host, and what still needs a filter."""
+
+from __future__ import annotations
+
+from reconciler.model.guest import Interface
+from reconciler.model.live import Binding, Live
+from reconciler.model.site import Desired
+from reconciler.nwfilter.guard import interface_filterref
+
+
+class Reach:
+    """Filter closures of one inspection, each computed once."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._references = {f.definition.name: f.definition.references for f in live.filters}
+        self._closures: dict[str, frozenset[str]] = {}
+
+    def closure(self, name: str) -> frozenset[str]:
+        """A filter and all that it refers to as libvirt has them now."""
+        if name not in self._closures:
+            found: set[str] = set()
+            waiting = [name]
+            while waiting:
+                current = waiting.pop()
+                if current not in found:
+                    found.add(current)
+                    waiting.extend(self._references.get(current, ()))
+            self._closures[name] = frozenset(found)
+        return self._closures[name]
+
+    def bindings(self, name: str) -> tuple[Binding, ...]:
+        """Bindings that libvirt rebuilds when this filter changes."""
+        return tuple(b for b in self._live.bindings if name in self.closure(b.filterref.filter))
+
+    def needed_by(self, name: str, desired: Desired, gone: frozenset[str]) -> str | None:
+        """Who still reaches a filter after the site is applied, `gone` filters left out; None when nobody does."""
+        managed = {guest.name: guest.interfaces for guest in desired.guests}
+        for domain in self._live.domains:
+            if domain.saved and name.startswith(f"guard-{domain.name.lower()}-"):
+                return f"saved state of guest/{domain.name}"
+            nics = (*domain.persistent, *domain.live)
+            for nic in nics:
+                wanted = _wanted_reference(domain.name, nic.mac, managed.get(domain.name, ()))
+                current = nic.filterref.filter if nic.filterref else None
+                if any(name in self.closure(r) for r in (wanted or current,) if r):
+                    return f"guest/{domain.name}"
+        for referrer, references in self._references.items():
+            if name in references and referrer not in gone:
+                return f"filter/{referrer}"
+        return None
+
+
+def _wanted_reference(guest: str, mac: str, interfaces: tuple[Interface, ...]) -> str | None:
+    interface = next((i for i in interfaces if i.mac == mac), None)
+    return interface_filterref(guest, interface).filter if interface else None

@@ -1,0 +1,127 @@
+"""The JSON document, the same shape on every verb; `docs/json.md` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.errors import ReconcilerError, SiteError
+from reconciler.model.drift import Drift
+from reconciler.model.outcome import Execution, InterfaceProof
+from reconciler.model.plan import Plan, Step, Waiting
+from reconciler.model.problem import Problem
+
+SCHEMA = 1
+
+Document = dict[str, Any]
+
+
+def document(verb: str, **parts: Any) -> Document:
+    """The frame: every list is there on every verb, empty where the verb has nothing to say."""
+    empty: Document = {"problems": [], "drift": [], "steps": [], "waiting": [], "cases": [], "events": []}
+    return {"schema": SCHEMA, "verb": verb, **empty, **parts}
+
+
+def problems(found: Iterable[Problem]) -> list[Document]:
+    return [
+        {
+            "id": problem.id,
+            "severity": str(problem.severity),
+            "path": problem.origin.path,
+            "line": problem.origin.line,
+            "column": problem.origin.column,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for problem in found
+    ]
+
+
+def drift(found: Iterable[Drift]) -> list[Document]:
+    return [
+        {
+            "object": each.object,
+            "field": each.field,
+            "layer": str(each.layer),
+            "desired": each.desired,
+            "actual": each.actual,
+        }
+        for each in found
+    ]
+
+
+def plan_parts(plan: Plan) -> Document:
+    return {
+        "source": plan.source,
+        "host": plan.host,
+        "steps": [step(each) for each in plan.steps],
+        "waiting": [waiting(each) for each in plan.waiting],
+        "notes": list(plan.notes),
+        "cost": {"rebuilds": plan.rebuilds, "seconds": round(plan.seconds, 2), "disruption": str(plan.disruption)},
+        "digest": plan.digest,
+    }
+
+
+def step(each: Step) -> Document:
+    return {
+        "id": each.id,
+        "kind": each.action.kind,
+        "target": each.action.target,
+        "describe": each.action.describe(),
+        "reason": each.reason,
+        "disruption": str(each.disruption),
+        "rebuilds": each.rebuilds,
+        "seconds": round(each.seconds, 2),
+        "revert": each.revert,
+        "after": list(each.after),
+    }
+
+
+def waiting(each: Waiting) -> Document:
+    return {
+        "target": each.target,
+        "what": each.what,
+        "why": str(each.why),
+        "disruption": str(each.disruption),
+        "hint": each.hint,
+    }
+
+
+def cases(proofs: Iterable[InterfaceProof]) -> list[Document]:
+    return [
+        {
+            "guest": proof.guest,
+            "mac": case.mac,
+            "case": case.case,
+            "expected": case.expected,
+            "got": case.got,
+            "layer": "kernel",
+            "rule": case.rule,
+        }
+        for proof in proofs
+        for case in proof.cases
+    ]
+
+
+def interfaces(proofs: Iterable[InterfaceProof]) -> list[Document]:
+    return [{"guest": proof.guest, "mac": proof.mac, "port": proof.port, "proof": str(proof.proof)} for proof in proofs]
+
+
+def execution(done: Execution | None) -> Document | None:
+    if done is None:
+        return None
+    return {
+        "run": done.run,
+        "ok": done.ok,
+        "done": [each.id for each in done.done],
+        "failed": done.failed.id if done.failed else None,
+        "error": str(done.error) if done.error else None,
+        "reverted": [each.id for each in done.reverted],
+        "unreverted": [{"id": each.id, "error": str(reason)} for each, reason in done.unreverted],
+    }
+
+
+def error(verb: str, failure: ReconcilerError) -> Document:
+    """An error as a document, so that a reader of JSON never has to read text."""
+    found = problems(failure.problems) if isinstance(failure, SiteError) else []
+    return document(verb, problems=found, error={"message": str(failure), "hint": failure.hint})
