@@ -267,7 +267,7 @@ def _schema(arguments: Arguments) -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=True)
 
 
 def _short(source: str) -> str:

@@ -75,6 +75,8 @@ def _live_trees(guest: Guest, domain: Domain, live: Live) -> tuple[Tree, Tree]:
         if nic is None or nic.port is None:
             continue
         reference = interface_filterref(guest.name, interface)
+        if nic.filterref != reference:
+            continue
         desired[interface.mac]["binding"] = filterref_tree(reference)
         actual[interface.mac]["binding"] = binding_tree(live.binding(nic.port))
     return desired, actual

@@ -96,19 +96,20 @@ def states() -> tuple[LabState, ...]:
 
 
 def load(name: str) -> LabState | None:
+    """The state of a lab, or None where there is none that can be read."""
     try:
         fields = json.loads((root() / name / STATE_FILE).read_text())
-    except FileNotFoundError:
+        return LabState(
+            name=fields["name"],
+            token=fields["token"],
+            kept=fields["kept"],
+            owner=Task(**fields["owner"]),
+            phase=Phase(fields["phase"]),
+            init=Task(**fields["init"]) if fields["init"] else None,
+            bridges=tuple(fields["bridges"]),
+        )
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
-    return LabState(
-        name=fields["name"],
-        token=fields["token"],
-        kept=fields["kept"],
-        owner=Task(**fields["owner"]),
-        phase=Phase(fields["phase"]),
-        init=Task(**fields["init"]) if fields["init"] else None,
-        bridges=tuple(fields["bridges"]),
-    )
 
 
 def claim(state: LabState) -> None:

@@ -38,6 +38,9 @@ class Findings:
     def report_invalid(self, problem: Invalid, origin: Origin) -> None:
         self.report(problem.id, origin, problem.message, problem.hint)
 
+    def places(self) -> frozenset[Origin]:
+        return frozenset(self._places)
+
     def has_any_at(self, origin: Origin) -> bool:
         return origin in self._places
 
@@ -63,7 +66,7 @@ def kind_of(value: object) -> str:
     if value is None:
         return "an empty value"
     if isinstance(value, bool):
-        return "true or false"
+        return f"the word {str(value).lower()}"
     if isinstance(value, int | float):
         return f"the number {value}"
     if isinstance(value, str):

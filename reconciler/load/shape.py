@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from reconciler.load.findings import Findings, Invalid, kind_of, shown
 from reconciler.load.node import Location, Node
+from reconciler.model.origin import Origin
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,49 +73,38 @@ def _faulty_node(node: Node, detail: ErrorDetails) -> Node:
 
 
 def _report(model: type[BaseModel], node: Node, details: list[ErrorDetails], findings: Findings) -> None:
-    misspelt = {}
-    for detail in details:
-        if detail["type"] == "extra_forbidden":
-            misspelt[detail["loc"]] = _similar_field(model, detail["loc"])
+    known = findings.places()
+    unknown = (detail["loc"] for detail in details if detail["type"] == "extra_forbidden")
+    misspelt = {location: _similar_field(model, location) for location in unknown}
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] in _meant(misspelt):
             continue
-        _report_one(node, detail, misspelt.get(detail["loc"]), findings)
+        place = _place(node, detail)
+        if place not in known:
+            problem = _explained(node, detail, misspelt.get(detail["loc"]))
+            findings.report_invalid(problem, place)
 
 
 def _meant(misspelt: dict[Location, str | None]) -> set[Location]:
     return {(*location[:-1], field) for location, field in misspelt.items() if field}
 
 
-def _report_one(node: Node, detail: ErrorDetails, similar: str | None, findings: Findings) -> None:
-    kind, location = detail["type"], detail["loc"]
-    if kind == "extra_forbidden":
-        _report_unknown_field(node, location, similar, findings)
-        return
-    place = _faulty_node(node, detail).origin
+def _place(node: Node, detail: ErrorDetails) -> Origin:
+    location = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        return node.at(*location[:-1]).key_origin(str(location[-1]))
     if location and location[-1] == KEY:
-        place = node.at(*location[:-2]).key_origin(str(location[-2]))
-    if not findings.has_any_at(place):
-        findings.report_invalid(_explained(node, detail), place)
+        return node.at(*location[:-2]).key_origin(str(location[-2]))
+    return _faulty_node(node, detail).origin
 
 
-def _report_unknown_field(node: Node, location: Location, similar: str | None, findings: Findings) -> None:
-    name = str(location[-1])
-    place = node.at(*location[:-1]).key_origin(name)
-    if findings.has_any_at(place):
-        return
-    if location in NOT_YET:
-        findings.report("not-supported-yet", place, f"{name} is not supported by this release")
-        return
-    hint = f"did you mean {similar}?" if similar else ""
-    findings.report("unknown-field", place, f"there is no field {shown(name)} here", hint)
-
-
-def _explained(node: Node, detail: ErrorDetails) -> Invalid:
+def _explained(node: Node, detail: ErrorDetails, similar: str | None) -> Invalid:
     kind, location = detail["type"], detail["loc"]
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, Invalid):
         return cause
+    if kind == "extra_forbidden":
+        return _unknown_field(location, similar)
     if kind == "missing":
         return Invalid("missing-field", f"the field {location[-1]} is missing")
     if kind == "too_short":
@@ -124,6 +114,13 @@ def _explained(node: Node, detail: ErrorDetails) -> Invalid:
         return Invalid("unknown-value", f"{detail['ctx']['expected']} is expected here, not {found}")
     expected = EXPECTED.get(kind, "another type")
     return Invalid("wrong-type", f"{expected} is expected here, not {found}", _type_hint(kind, detail["input"]))
+
+
+def _unknown_field(location: Location, similar: str | None) -> Invalid:
+    if location in NOT_YET:
+        return Invalid("not-supported-yet", f"{location[-1]} is not supported by this release")
+    hint = f"did you mean {similar}?" if similar else ""
+    return Invalid("unknown-field", f"there is no field {shown(str(location[-1]))} here", hint)
 
 
 def _type_hint(kind: str, value: object) -> str:

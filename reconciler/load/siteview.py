@@ -37,7 +37,8 @@ class SiteView:
     def check(self, filters: FilterSet, findings: Findings) -> None:
         """What can be said of site.yaml without any guest."""
         for name, entry in self.file.segments.items():
-            check_gateways(name, entry, self.node.at("segments", name), findings)
+            if name in self.territories:
+                check_gateways(name, entry, self.node.at("segments", name), findings)
         for name, choice in self.file.filters.items():
             _check_choice(name, choice, self.node.at("filters", name), filters, findings)
             if name in filters.site and choice != name:

@@ -33,7 +33,7 @@ def bounds(network: IPNetwork) -> tuple[int, int]:
 
 def _reserved(text: str, kind: str) -> tuple[int, int, int, str]:
     network = ip_network(text)
-    return (network.version, *bounds(network), kind)
+    return (network.version, *bounds(network), f"{kind} space ({network})")
 
 
 _NOT_FOR_GUESTS = (
@@ -137,8 +137,8 @@ def _refuse_special(text: str, network: IPNetwork) -> None:
     first, last = bounds(network)
     for version, reserved_first, reserved_last, kind in _NOT_FOR_GUESTS:
         if version == network.version and first <= reserved_last and reserved_first <= last:
-            verb = "is" if reserved_first <= first and last <= reserved_last else "covers"
-            raise Invalid("address-special", f"{text} {verb} {kind} space, which no guest can own")
+            verb = "lies in" if reserved_first <= first and last <= reserved_last else "covers"
+            raise Invalid("address-special", f"{text} {verb} {kind}, which no guest can own")
 
 
 def parse_gateway(text: str) -> IPAddress:

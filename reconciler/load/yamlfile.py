@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000
+CORE_TAGS = "tag:yaml.org,2002:"
 
 _Loader = cast("type[yaml.SafeLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
@@ -163,6 +164,7 @@ class _Builder:
             self._mislead("yaml-alias", _place(event), f"the anchor &{event.anchor} names a value")
         tag = getattr(event, "tag", None)
         if tag:
+            tag = tag.replace(CORE_TAGS, "!!")
             self._mislead("yaml-tag", _place(event), f"the tag {shown(tag)} changes the type of a value")
 
     def _mislead(self, id: str, place: Place, message: str) -> None:

@@ -57,6 +57,8 @@ def structure(
     """Whether the port's chains exist and name every own address of the visible families (IP versions)."""
     rules = port_rules(ruleset, port)
     cases = [Case(interface.mac, "rules-installed", "present", "present" if rules else "absent")]
+    if not rules:
+        return tuple(cases)
     own: tuple[IPv4Network | IPv6Network, ...] = (*interface.ipv4, *interface.ipv6)
     for network in own:
         if network.version in visible:

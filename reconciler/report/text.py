@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from reconciler.model.drift import Drift
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 _PROOF_STYLES = {Proof.ENFORCED: "green", Proof.PRESENT: "yellow", Proof.ABSENT: "bold red", Proof.NOT_RUNNING: "dim"}
 
 
+def escape(text: str) -> str:
+    """Text of the site or of a tool may hold brackets, which rich would take for markup."""
+    from rich.markup import escape as rich_escape
+
+    return rich_escape(text)
+
+
 def problem_lines(problems: Iterable[Problem]) -> str:
     lines: list[str] = []
     for problem in problems:
@@ -27,47 +35,55 @@ def problem_lines(problems: Iterable[Problem]) -> str:
 
 
 def show_drift(console: Console, drift: Iterable[Drift]) -> None:
-    table = _table("object", "layer", "field", "site", "host")
-    for each in drift:
-        table.add_row(each.object, str(each.layer), each.field, _value(each.desired), _value(each.actual))
-    console.print(table)
+    """One block an object, one line a field: what the host has, and what the site wants."""
+    for name, fields in groupby(drift, key=lambda each: each.object):
+        console.print(name, style="bold")
+        for each in fields:
+            values = f"{_value(each.actual)} [dim]→[/] {_value(each.desired)}"
+            console.print(f"  [cyan]{each.layer:<10}[/] {escape(each.field)}: {values}")
 
 
 def show_plan(console: Console, plan: Plan) -> None:
+    """Two lines a step: what it does, and why, at what cost, and how it is taken back."""
+    for number, step in enumerate(plan.steps, 1):
+        console.print(f"{number:>3}  {escape(step.action.describe())}", style="bold")
+        cost = f"{step.disruption}, {_count(step.rebuilds, 'rebuild')}, {step.seconds:.1f} s"
+        reason = f"because {step.reason}" + (f" ({cost})" if step.rebuilds else "")
+        console.print(f"     {escape(reason)}; revert: {escape(step.revert)}", style="dim")
     if plan.steps:
-        table = _table("#", "step", "because", "disruption", "rebuilds", "seconds", "revert")
-        for number, step in enumerate(plan.steps, 1):
-            cells = (step.action.describe(), step.reason, str(step.disruption), str(step.rebuilds))
-            table.add_row(str(number), *cells, f"{step.seconds:.1f}", step.revert)
-        console.print(table)
         console.print(f"{summary(plan)} (digest {plan.digest[:12]})")
     for note in plan.notes:
-        console.print(f"note: {note}", style="yellow")
+        console.print(f"note: {escape(note)}", style="yellow")
     show_waiting(console, plan.waiting)
 
 
 def show_waiting(console: Console, waiting: Iterable[Waiting]) -> None:
     for each in waiting:
-        console.print(f"waits ({each.why}): {each.target}: {each.what}; {each.hint}", style="yellow")
+        console.print(escape(f"waits ({each.why}): {each.target}: {each.what}; {each.hint}"), style="yellow")
 
 
 def summary(plan: Plan) -> str:
-    steps, rebuilds = len(plan.steps), plan.rebuilds
-    return (
-        f"{steps} step{'s' if steps != 1 else ''}, {rebuilds} rebuild{'s' if rebuilds != 1 else ''}, "
-        f"about {plan.seconds:.0f} s, disruption {plan.disruption}"
-    )
+    counts = f"{_count(len(plan.steps), 'step')}, {_count(plan.rebuilds, 'rebuild')}"
+    return f"{counts}, about {plan.seconds:.0f} s, disruption {plan.disruption}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def show_proofs(console: Console, proofs: Iterable[InterfaceProof]) -> None:
-    table = _table("guest", "interface", "port", "proof", "cases", "not as expected")
+    """A table of interfaces, then a line for every case that is not as it must be, with the rule that decided."""
+    table = _table("guest", "interface", "port", "proof", "cases")
+    wrong: list[str] = []
     for proof in proofs:
-        wrong = [f"{case.case}: {case.got}, not {case.expected}" for case in proof.cases if not case.holds]
-        held = len(proof.cases) - len(wrong)
+        failed = [case for case in proof.cases if not case.holds]
+        counted = f"{len(proof.cases) - len(failed)} of {len(proof.cases)}" if proof.cases else ""
         state = f"[{_PROOF_STYLES[proof.proof]}]{proof.proof}[/]"
-        counted = f"{held}/{len(proof.cases)}" if proof.cases else ""
-        table.add_row(proof.guest, proof.mac, proof.port or "", state, counted, "\n".join(wrong))
+        table.add_row(proof.guest, proof.mac, proof.port or "", state, counted)
+        wrong.extend(f"{proof.guest} {case.case}: {case.got}, not {case.expected}  {case.rule}" for case in failed)
     console.print(table)
+    for line in wrong:
+        console.print(escape(line), style="red")
 
 
 def _table(*columns: str) -> Table:
@@ -81,12 +97,16 @@ def _table(*columns: str) -> Table:
 
 
 def _value(value: Any) -> str:
+    """A value of a drift on one line: a filterref as `guard-web01-30fc2d (CTRL_IP_LEARNING none)`."""
     match value:
         case None:
             return "absent"
         case list():
-            return "\n".join(str(item) for item in value)
+            return ", ".join(_value(item) for item in value) or "none"
+        case {"filter": name, "parameters": parameters}:
+            variables = "; ".join(f"{key} {_value(item)}" for key, item in parameters.items())
+            return f"{_value(name)} ({variables})" if variables else _value(name)
         case dict():
-            return "\n".join(f"{key}: {_value(item)}" for key, item in value.items())
+            return "; ".join(f"{escape(str(key))} {_value(item)}" for key, item in value.items())
         case _:
-            return str(value)
+            return str(escape(str(value)))
