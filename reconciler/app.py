@@ -16,8 +16,8 @@ from reconciler.model.site import Desired, Disruption
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
-    from reconciler.model.outcome import Execution
     from reconciler.host.protocol import Host
+    from reconciler.model.outcome import Execution
 
 Notify = Callable[[str, Step], None]
 

@@ -157,11 +157,12 @@ def filter_texts(draw: st.DrawFn, name: str = "scratch", wrong: bool = False) ->
 
 def filters() -> st.SearchStrategy[NwFilter]:
     """Canonical filters."""
-    return filter_texts().map(_parse_or_none).filter(bool)
+    return filter_texts().filter(_is_taken).map(parse_filter)
 
 
-def _parse_or_none(text: str) -> NwFilter | None:
+def _is_taken(text: str) -> bool:
     try:
-        return parse_filter(text)
+        parse_filter(text)
     except FilterSyntax:
-        return None
+        return False
+    return True

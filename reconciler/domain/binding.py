@@ -11,7 +11,7 @@ from lxml import etree
 
 from reconciler.domain.document import attribute, canonical_mac, read_filterref, read_root
 from reconciler.domain.errors import DomainXmlError
-from reconciler.domain.write import escape, filterref_lines
+from reconciler.domain.write import escape, filterref_text
 from reconciler.model.filter import FilterRef
 from reconciler.model.live import Binding
 
@@ -46,7 +46,7 @@ def binding_xml(binding: Binding, owner_uuid: str) -> str:
         "  </owner>",
         f"  <portdev name='{escape(binding.port)}'/>",
         f"  <mac address='{escape(binding.mac)}'/>",
-        *(f"  {line}" for line in filterref_lines(binding.filterref)),
+        "  " + filterref_text(binding.filterref, "\n    ", "\n  "),
         "</filterbinding>",
         "",
     )

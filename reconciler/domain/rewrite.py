@@ -7,7 +7,7 @@ import re
 from reconciler.domain.document import canonical_mac
 from reconciler.domain.errors import InterfaceAmbiguous, InterfaceMissing
 from reconciler.domain.spans import Child, InterfaceSpan, find_interfaces
-from reconciler.domain.write import filterref_lines
+from reconciler.domain.write import filterref_text
 from reconciler.model.filter import FilterRef, canonical_parameters
 
 _BEFORE_FILTERREF = ("mac", "source", "target", "model", "driver")
@@ -39,9 +39,9 @@ def set_filterref(xml: str, mac: str, filterref: FilterRef | None) -> str:
         layout = _Layout(source, span, place)
         text = layout.filterref(filterref)
         if present:
-            edits[0] = (place.start, place.end, text)
+            edits[0] = (place.start, place.end, text.encode())
         else:
-            edits.append((place.end, place.end, layout.before + text))
+            edits.append((place.end, place.end, (layout.before + text).encode()))
     return _splice(source, edits).decode()
 
 
@@ -86,17 +86,13 @@ class _Layout:
     def __init__(self, source: bytes, span: InterfaceSpan, sibling: Child) -> None:
         self.before = _blank_before(source, sibling.start)
         outer = _blank_before(source, span.start)
-        step = self.before[len(outer) :] if outer and self.before.startswith(outer) else b""
-        self._inner = self.before + (step or _DEFAULT_STEP.encode()) if self.before else b""
+        step = self.before.removeprefix(outer) if outer else ""
+        self._inner = self.before + (step or _DEFAULT_STEP) if self.before else ""
 
-    def filterref(self, filterref: FilterRef) -> bytes:
-        opening, *rest = (line.encode() for line in filterref_lines(filterref))
-        if not rest:
-            return opening
-        *parameters, closing = rest
-        return b"".join((opening, *(self._inner + line for line in parameters), self.before + closing))
+    def filterref(self, filterref: FilterRef) -> str:
+        return filterref_text(filterref, self._inner, self.before)
 
 
-def _blank_before(source: bytes, offset: int) -> bytes:
+def _blank_before(source: bytes, offset: int) -> str:
     match = _BLANK_BEFORE.search(source, 0, offset)
-    return match[0] if match else b""
+    return match[0].decode() if match else ""

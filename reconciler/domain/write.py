@@ -11,11 +11,11 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def filterref_lines(filterref: FilterRef) -> list[str]:
-    """A `<filterref>` as its lines: one if it has no parameters, else opening, one for each value, closing."""
+def filterref_text(filterref: FilterRef, before_parameter: str, before_end: str) -> str:
+    """A `<filterref>`, with line breaks and indentation before each parameter and before the closing tag."""
     opening = f"<filterref filter='{escape(filterref.filter)}'"
     parameters = canonical_parameters(filterref.parameters)
     if not parameters:
-        return [f"{opening}/>"]
+        return f"{opening}/>"
     values = (f"<parameter name='{escape(name)}' value='{escape(value)}'/>" for name, value in parameters)
-    return [f"{opening}>", *values, "</filterref>"]
+    return "".join((f"{opening}>", *(before_parameter + value for value in values), before_end, "</filterref>"))

@@ -12,7 +12,6 @@ from reconciler.host.protocol import Host
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
 
-
 Notify = Callable[[str, Step], None]
 Prove = Callable[[], ReconcilerError | None]
 

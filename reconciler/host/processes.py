@@ -87,11 +87,6 @@ class Background:
     def pid(self) -> int:
         return self._process.pid
 
-    def kill(self) -> None:
-        """Kill it and collect it; nothing happens when it has ended already."""
-        self._process.kill()
-        self._process.wait()
-
     def collect(self) -> int | None:
         """Its exit code, or None while it runs. Until this is asked, an ended program stays a zombie."""
         return self._process.poll()

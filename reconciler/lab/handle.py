@@ -20,15 +20,21 @@ DAEMON = "libvirtd"
 STOP_SECONDS = 30.0
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.01
+# The last one only says that a driver failed, the one before it why.
+SHOWN_ERRORS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A private libvirtd with its network, under one folder. `init` is its process 1 as seen from outside."""
+    """A private libvirtd with its network, under one folder.
+
+    `init` is its process 1 as seen from outside; `token` tells it from an earlier or later lab of its name.
+    """
 
     name: str
     folder: Path
     init: Task
+    token: str
     bridges: tuple[str, ...] = ("br0",)
 
     @property
@@ -83,6 +89,7 @@ class Lab:
     def wait_until_ready(self, timeout: float = READY_SECONDS) -> None:
         """Wait until libvirtd answers: its drivers are up and all rules are built.
 
+        After a restart it meets its running guests a moment later: until then they are active, and refuse changes.
         Raises `HostError` at once when it has ended, with what it logged last; `HostTimeout` after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
@@ -91,7 +98,7 @@ class Lab:
                 if processes.run(["virsh", "--connect", self.uri, "uri"], timeout=left, check=False).ok:
                     return
             if not self._daemon():
-                raise HostError(f"libvirtd of lab {self.name!r} has ended: {self._last_error()}")
+                raise HostError(f"libvirtd of lab {self.name!r} has ended: {self._last_errors()}")
             time.sleep(POLL_SECONDS)
         raise HostTimeout(f"libvirtd of lab {self.name!r} did not answer within {timeout:.0f} s")
 
@@ -101,13 +108,14 @@ class Lab:
             tasks.kill([daemon], STOP_SECONDS, sig)
 
     def _daemon(self) -> Task | None:
-        inside = tasks.within(self.init)
-        return next((task for task in inside if tasks.command_name(task) == DAEMON), None)
+        # A child that libvirtd has just forked still bears its name: the oldest is the daemon.
+        inside = (task for task in tasks.within(self.init) if tasks.command_name(task) == DAEMON)
+        return min(inside, key=lambda task: (task.started, task.pid), default=None)
 
-    def _last_error(self) -> str:
+    def _last_errors(self) -> str:
         try:
             lines = self.log_path.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return "it logged nothing"
-        errors = [line for line in lines if ": error :" in line]
-        return errors[-1] if errors else "it logged no error"
+        errors = [line.partition(": error : ")[2] for line in lines if ": error : " in line]
+        return "; ".join(errors[-SHOWN_ERRORS:]) or "it logged no error"

@@ -29,6 +29,8 @@ LIBVIRT_FOLDERS = {
     "cache": "/var/cache/libvirt",
     "run": "/run/libvirt",
 }
+# Present in the lab's folder where the machine's own lack the account that libvirt was built for.
+ACCOUNT_FILES = ("passwd", "group")
 # A new device sends nothing of its own: neither duplicate address detection nor router solicitations.
 QUIET_DEVICES = Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode")
 NO_ADDRESS_OF_ITS_OWN = "1"
@@ -61,6 +63,9 @@ def furnish(folder: Path) -> None:
         if not Path(target).is_dir():
             make_room(Path(target))
         bind(str(folder / name), target)
+    for name in ACCOUNT_FILES:
+        if (folder / name).exists():
+            mount(str(folder / name), f"/etc/{name}", flags=MS_BIND)
     if QUIET_DEVICES.exists():
         QUIET_DEVICES.write_text(NO_ADDRESS_OF_ITS_OWN)
 
@@ -145,7 +150,7 @@ def watch_children() -> int:
 
 
 def main(folder: Path, name: str, leash: socket.socket) -> int:
-    outer_pid = os.readlink("/proc/self")
+    outer_pid = Path("/proc/self").readlink()
     try:
         socket.sethostname(name)
         furnish(folder)

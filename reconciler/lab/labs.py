@@ -19,7 +19,7 @@ from pathlib import Path
 from reconciler.errors import HostError, HostTimeout, UsageError
 from reconciler.host import processes
 from reconciler.host.processes import Background
-from reconciler.lab import init, registry, settings, tasks
+from reconciler.lab import cache, init, registry, settings, tasks
 from reconciler.lab.handle import Lab
 from reconciler.lab.ports import add_bridges
 from reconciler.lab.registry import LabError, LabState, Phase
@@ -39,11 +39,6 @@ class _Leash:
     def let_go(self) -> None:
         self.end.sendall(b"k")
         self.end.close()
-
-    def drop(self) -> None:
-        """End the lab, when it has not been let go, and collect its parent."""
-        self.end.close()
-        self.parent.kill()
 
 
 _leashes: dict[str, _Leash] = {}
@@ -73,8 +68,7 @@ def up(
 def down(name: str) -> None:
     """Remove a lab with all that runs in it. Raises `LabError` when there is none."""
     registry.check_name(name)
-    registry.sweep()
-    if not _discard(name):
+    if name not in sweep() and not _discard(name):
         raise LabError(f"there is no lab {name!r}", hint="`reconciler lab list` shows those that are up")
 
 
@@ -94,7 +88,9 @@ def find(name: str) -> Lab:
 
 def sweep() -> tuple[str, ...]:
     """Remove what killed creators have left behind; returns the names of those labs."""
-    return registry.sweep()
+    swept = registry.sweep()
+    _collect()
+    return swept
 
 
 @contextmanager
@@ -107,11 +103,12 @@ def lab(
     try:
         yield running
     finally:
-        _discard(name)
+        _discard(name, running.token)
 
 
 def _start(state: LabState, *, stp: bool) -> Lab:
     settings.write(state.folder)
+    cache.seed(state.folder / "cache")
     pid = _start_init(state)
     state = dataclasses.replace(state, init=tasks.task(pid))
     registry.update(state)
@@ -149,15 +146,20 @@ def _log_of(folder: Path) -> str:
 
 
 def _discard(name: str, token: str = "") -> bool:
-    state = registry.load(name)
     removed = registry.discard(name, token)
-    leash = _leashes.pop(state.token, None) if state else None
-    if leash:
-        leash.drop()
+    _collect()
     return removed
+
+
+def _collect() -> None:
+    """Let go of the labs of this process that have ended, whoever ended them."""
+    for token, leash in list(_leashes.items()):
+        if leash.parent.collect() is not None:
+            leash.end.close()
+            del _leashes[token]
 
 
 def _handle(state: LabState) -> Lab:
     if state.init is None:
         raise LabError(f"lab {state.name!r} is just being started")
-    return Lab(state.name, state.folder, state.init, state.bridges)
+    return Lab(state.name, state.folder, state.init, state.token, state.bridges)

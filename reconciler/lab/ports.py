@@ -1,8 +1,8 @@
 """The lab's network: bridges, and ports for frames that need no guest.
 
-A port is a veth pair. The bridge end is filtered like a guest's tap when libvirt gets an nwfilter binding for it; what is
-written to the guest end comes in there, and what the bridge lets through is read there. The kernel itself is silent
-on the guest end: no IPv6, no ARP.
+A port is a veth pair. The bridge end is filtered like a guest's tap when libvirt gets an nwfilter binding for it; what
+is written to the guest end comes in there, and what the bridge lets through is read there. The kernel itself is
+silent on the guest end: no IPv6, no ARP.
 """
 
 from __future__ import annotations

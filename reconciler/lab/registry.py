@@ -14,13 +14,13 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.lab import tasks
+from reconciler.lab import cache, tasks
 from reconciler.lab.tasks import Task
 
 ENVIRONMENT = "RECONCILER_LAB_DIR"
@@ -182,6 +182,7 @@ def _store(state: LabState) -> None:
 
 def _remove(folder: Path) -> None:
     """Kill a lab's processes, and with them its namespaces and mounts; then its files, the state last."""
+    cache.harvest(folder / "cache")
     tasks.kill(tasks.with_arguments("init.py", str(folder)), REMOVAL_SECONDS)
     deadline = time.monotonic() + REMOVAL_SECONDS
     while True:
@@ -203,10 +204,8 @@ def _locked() -> Iterator[None]:
     try:
         yield
     finally:
-        try:
+        with suppress(OSError):  # other labs are in it
             root().rmdir()
-        except OSError:
-            pass  # other labs are in it
         os.close(handle)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import pwd
 import shutil
 import uuid
 from pathlib import Path
@@ -39,6 +41,10 @@ group = "root"
 dynamic_ownership = 0
 remember_owner = 0
 """
+# The account that Debian's libvirt is built for must exist, even where qemu.conf says another.
+ACCOUNT = "libvirt-qemu"
+PASSWD_LINE = f"{ACCOUNT}:x:64055:64055:Libvirt Qemu:/var/lib/libvirt:/usr/sbin/nologin\n"
+GROUP_LINE = f"{ACCOUNT}:x:64055:\n"
 
 
 def write(folder: Path) -> None:
@@ -50,6 +56,7 @@ def write(folder: Path) -> None:
     (etc / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(host_uuid=uuid.uuid4(), log_file=LOG_FILE))
     (etc / "qemu.conf").write_text(QEMU_CONF)
     shutil.copytree(_stock_filters(), etc / "nwfilter", copy_function=shutil.copyfile)
+    _write_accounts(folder)
 
 
 def _stock_filters() -> Path:
@@ -60,3 +67,14 @@ def _stock_filters() -> Path:
         "libvirt's stock filters are not installed",
         hint="the package is libvirt-daemon-config-nwfilter; the README names all of them",
     )
+
+
+def _write_accounts(folder: Path) -> None:
+    try:
+        pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        (folder / "passwd").write_text(Path("/etc/passwd").read_text() + PASSWD_LINE)
+    try:
+        grp.getgrnam(ACCOUNT)
+    except KeyError:
+        (folder / "group").write_text(Path("/etc/group").read_text() + GROUP_LINE)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from reconciler.errors import HostTimeout
@@ -49,7 +50,7 @@ def with_arguments(program: str, argument: str) -> tuple[Task, ...]:
     for pid in _pids():
         with suppress(*GONE, PermissionError):
             words = os.fsdecode((PROC / str(pid) / "cmdline").read_bytes()).split("\0")
-            pairs = zip(words, words[1:], strict=False)
+            pairs = pairwise(words)
             if any(path.endswith(f"/{program}") and following == argument for path, following in pairs):
                 found.append(task(pid))
     return tuple(found)
@@ -107,7 +108,7 @@ def _pids() -> Iterator[int]:
 
 
 def _pid_namespace(pid: int) -> str:
-    return os.readlink(PROC / str(pid) / "ns/pid")
+    return str((PROC / str(pid) / "ns/pid").readlink())
 
 
 def _stat(pid: int) -> tuple[str, int]:

@@ -187,8 +187,8 @@ FILTER_XML: Meanings = {
         "add protocol='tcp' or protocol='udp'",
     ),
     "filter-comment-garbled": (
-        "libvirt would cut or garble the rule's comment.",
-        "shorten the comment",
+        "libvirt turns the comment of such a rule into a number.",
+        "move the comment to the last element of the rule",
     ),
     "filter-syntax": (
         "The file is not a filter that libvirt reads as it is meant.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -48,15 +49,24 @@ def _sort(files: Mapping[str, bytes], findings: Findings) -> _Tree:
         folder, _, name = path.partition("/")
         if folder == "domains" and name.endswith(".xml"):
             findings.report("domains-unsupported", Origin(path), "creating guests from the repository is not supported")
-        if folder not in SUFFIXES or not name or _is_harmless(name):
+        if not name or _is_harmless(name):
             continue
-        if "/" in name or not name.endswith(SUFFIXES[folder]):
+        if folder not in SUFFIXES:
+            _refuse_misspelt_folder(path, folder, findings)
+        elif "/" in name or not name.endswith(SUFFIXES[folder]):
             findings.report("file-name", Origin(path), f"{path} is not {folder}/NAME{SUFFIXES[folder]}")
         elif folder == "guests":
             tree.guests[path] = content
         else:
             tree.filters[path] = content
     return tree
+
+
+def _refuse_misspelt_folder(path: str, folder: str, findings: Findings) -> None:
+    """Other folders are nobody's business; but one that is nearly guests/ would silently hold no guest."""
+    meant = difflib.get_close_matches(folder.casefold(), SUFFIXES, n=1, cutoff=0.85)
+    if meant and path.endswith((".yaml", ".yml", ".xml")):
+        findings.report("file-name", Origin(path), f"the folder {folder} is not {meant[0]}")
 
 
 def _is_harmless(name: str) -> bool:

@@ -235,7 +235,7 @@ class SiteFile(_Part):
     )
     defaults: Defaults = Field(DEFAULTS, description="Values where an interface sets none.")
     hosts: dict[HostName, HostEntry] = Field(default_factory=dict, description="The KVM hosts of the site, by name.")
-    policy: PolicyEntry = Field(DEFAULT_POLICY, description="What a run may do unasked.")
+    policy: PolicyEntry = Field(DEFAULT_POLICY, description="How far a run may go by itself.")
 
 
 class InterfaceEntry(_Part):

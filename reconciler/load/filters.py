@@ -20,6 +20,7 @@ from reconciler.nwfilter.variables import AUTOMATIC, filter_variables, required_
 
 RESERVED_PREFIX = "guard-"
 MAX_CHAIN = 64
+WRONG_ROOT = "filter-root"
 
 
 class FilterSet:
@@ -110,7 +111,8 @@ def _definition(document: Document, findings: Findings) -> NwFilter | None:
         definition = read_filter(document, faults.append)
     except FilterSyntax as last:
         faults.append(last)
-    for fault in faults:
+    causes = [fault for fault in faults if fault.id == WRONG_ROOT] or faults
+    for fault in causes:
         _report(fault, document.path, findings)
     return None if faults else definition
 

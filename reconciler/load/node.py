@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from reconciler.model.origin import Origin
 
 Location = tuple[int | str, ...]
@@ -71,20 +69,19 @@ class Node:
 
     def discard(self, nodes: set[int]) -> None:
         """Remove descendants, given by id(), and mark what they were part of."""
-        for step, child in list(self._children()):
+        children = [*self.fields.values(), *self.items]
+        for child in children:
             child.discard(nodes)
-            if id(child) in nodes:
-                self._remove(step, child)
-            if id(child) in nodes or child.damaged:
-                self.damaged = True
+        if any(id(child) in nodes for child in children):
+            self._keep_all_but(nodes)
+            self.damaged = True
+        elif any(child.damaged for child in children):
+            self.damaged = True
 
-    def _children(self) -> Iterator[tuple[str, Node]]:
-        yield from self.fields.items()
-        yield from (("", item) for item in self.items)
-
-    def _remove(self, key: str, child: Node) -> None:
-        if isinstance(self.data, dict):
-            del self.data[key], self.fields[key]
-        elif isinstance(self.data, list):
-            index = next(i for i, item in enumerate(self.items) if item is child)
-            del self.data[index], self.items[index]
+    def _keep_all_but(self, nodes: set[int]) -> None:
+        if isinstance(self.data, list):
+            self.items = [item for item in self.items if id(item) not in nodes]
+            self.data[:] = [item.data for item in self.items]
+        elif isinstance(self.data, dict):
+            for key in [key for key, child in self.fields.items() if id(child) in nodes]:
+                del self.data[key], self.fields[key]

@@ -26,6 +26,8 @@ def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
     tidy = {key: _tidy_part(part) for key, part in schema.items()}
     if isinstance(tidy.get("title"), str):
         del tidy["title"]
+    if isinstance(tidy.get("default"), dict):
+        del tidy["default"]
     if "default" in tidy and tidy["default"] is None:
         del tidy["default"]
         choices = [choice for choice in tidy.pop("anyOf") if choice != {"type": "null"}]

@@ -76,17 +76,14 @@ def _report(model: type[BaseModel], node: Node, details: list[ErrorDetails], fin
     known = findings.places()
     unknown = (detail["loc"] for detail in details if detail["type"] == "extra_forbidden")
     misspelt = {location: _similar_field(model, location) for location in unknown}
+    meant = {(*location[:-1], field) for location, field in misspelt.items() if field}
     for detail in details:
-        if detail["type"] == "missing" and detail["loc"] in _meant(misspelt):
+        if detail["type"] == "missing" and detail["loc"] in meant:
             continue
         place = _place(node, detail)
         if place not in known:
             problem = _explained(node, detail, misspelt.get(detail["loc"]))
             findings.report_invalid(problem, place)
-
-
-def _meant(misspelt: dict[Location, str | None]) -> set[Location]:
-    return {(*location[:-1], field) for location, field in misspelt.items() if field}
 
 
 def _place(node: Node, detail: ErrorDetails) -> Origin:
@@ -106,7 +103,7 @@ def _explained(node: Node, detail: ErrorDetails, similar: str | None) -> Invalid
     if kind == "extra_forbidden":
         return _unknown_field(location, similar)
     if kind == "missing":
-        return Invalid("missing-field", f"the field {location[-1]} is missing")
+        return Invalid("missing-field", f"the field {location[-1]} is missing", _missing_hint(location[-1]))
     if kind == "too_short":
         return Invalid("empty-list", "the list is empty")
     found = kind_of(_faulty_node(node, detail).data)
@@ -114,6 +111,10 @@ def _explained(node: Node, detail: ErrorDetails, similar: str | None) -> Invalid
         return Invalid("unknown-value", f"{detail['ctx']['expected']} is expected here, not {found}")
     expected = EXPECTED.get(kind, "another type")
     return Invalid("wrong-type", f"{expected} is expected here, not {found}", _type_hint(kind, detail["input"]))
+
+
+def _missing_hint(field: int | str) -> str:
+    return f"list its addresses, or write {field}: none" if field in ("ipv4", "ipv6") else ""
 
 
 def _unknown_field(location: Location, similar: str | None) -> Invalid:

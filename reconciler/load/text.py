@@ -10,7 +10,7 @@ from reconciler.model.origin import Origin
 MAX_BYTES = 1 << 20
 
 BYTE_ORDER_MARK = "\ufeff"
-INDENTATION_TAB = re.compile(r"^ *\t(?=[\t ]*[^\s#])", re.MULTILINE)
+INDENTATION_TAB = re.compile(r"^ *\t", re.MULTILINE)
 # Bidirectional controls and Unicode line ends are legal YAML, but show a reviewer another text than is read.
 HIDDEN = re.compile(
     r"[^\t\n\r\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"

@@ -14,10 +14,12 @@ from reconciler.nwfilter.syntax import FilterSyntax
 
 _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_TYPOGRAPHIC_QUOTES = "‘’‚‛“”„‟′″«»"
-_TYPOGRAPHIC_DASH_COMMENT = re.compile("<![‐-―−]|[‐-―−]>")
+_TYPOGRAPHIC_QUOTES = tuple("‘’‚‛“”„‟′″«»")
+_TYPOGRAPHIC_DASH = re.compile("<![‐-―−]|[‐-―−]>")
 _ATTRIBUTE = re.compile(rb"""\s([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
-_QUOTES_HINT = "write straight quotes: ' or \""
+_ENTITY = re.compile("&(?!(?:amp|lt|gt|quot|apos);)[^&;]+;")
+_UNDEFINED = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
+_MISMATCH = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 
 
 @dataclass(slots=True)
@@ -57,24 +59,25 @@ class Document:
     def _position(self, offset: int) -> Origin:
         line_start = self.source.rfind(b"\n", 0, offset) + 1
         line = self.source.count(b"\n", 0, offset) + 1
-        return Origin(self.path, line, len(self.source[line_start:offset].decode(errors="replace")) + 1)
+        return Origin(self.path, line, len(self.source[line_start:offset].decode()) + 1)
 
 
 def read_document(text: bytes | str, path: str = "") -> Document:
     """Parse XML; malformed text and a DOCTYPE raise FilterSyntax."""
     source = _as_utf8(text, path)
-    builder = _Builder(path)
+    builder = _Builder(source, path)
     try:
-        root = builder.build(source)
+        root = builder.build()
     except expat.ExpatError as error:
-        raise _malformed(source, error, path) from None
+        raise _malformed(source, error, builder.innermost, path) from None
     return Document(root, source, path)
 
 
 class _Builder:
     """Collects the tree from expat's events."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, source: bytes, path: str) -> None:
+        self._source = source
         self._path = path
         self._root: Element | None = None
         self._open: list[Element] = []
@@ -85,10 +88,15 @@ class _Builder:
         self._parser.CharacterDataHandler = self._text
         self._parser.StartDoctypeDeclHandler = self._doctype
 
-    def build(self, source: bytes) -> Element:
-        self._parser.Parse(source, True)
+    def build(self) -> Element:
+        self._parser.Parse(self._source, True)
         assert self._root is not None, "expat accepts no document without a root"
         return self._root
+
+    @property
+    def innermost(self) -> Element | None:
+        """The element that is open where reading stopped."""
+        return self._open[-1] if self._open else None
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if ":" in name:
@@ -111,14 +119,9 @@ class _Builder:
         self._open[-1].text += text
 
     def _doctype(self, *_declaration: object) -> None:
-        raise FilterSyntax(
-            "a DOCTYPE is not allowed in a filter",
-            self._parser.CurrentLineNumber,
-            self._parser.CurrentColumnNumber + 1,
-            "remove the <!DOCTYPE …> declaration and write entities out",
-            "xml-doctype",
-            self._path,
-        )
+        line, column = _line_and_column(self._source.decode(), self._source.decode().find("<!DOCTYPE"))
+        hint = "remove the <!DOCTYPE …> declaration and write entities out"
+        raise FilterSyntax("a DOCTYPE is not allowed in a filter", line, column, hint, "xml-doctype", self._path)
 
 
 def _local(name: str) -> str:
@@ -156,16 +159,29 @@ def _as_utf8(text: bytes | str, path: str) -> bytes:
         ) from None
 
 
-def _malformed(source: bytes, error: expat.ExpatError, path: str) -> FilterSyntax:
+def _malformed(source: bytes, error: expat.ExpatError, unclosed: Element | None, path: str) -> FilterSyntax:
+    text = source.decode()
     line, column = error.lineno, error.offset + 1
-    text = source.decode().split("\n")[line - 1 : line]
-    rest = text[0][column - 1 :] if text else ""
-    if rest[:1] and rest[0] in _TYPOGRAPHIC_QUOTES:
-        message = f"typographic quote {rest[0]} around an attribute's value"
-        return FilterSyntax(message, line, column, _QUOTES_HINT, "xml-typographic-quotes", path)
-    if text and (dash := _TYPOGRAPHIC_DASH_COMMENT.search(text[0])):
+    if error.code == _MISMATCH:
+        column -= len("</")
+    start = _offset(text, line, column)
+    if text[start : start + 1] in _TYPOGRAPHIC_QUOTES:
+        message = f"typographic quote {text[start]} around an attribute's value"
+        return FilterSyntax(message, line, column, "write straight quotes: ' or \"", "xml-typographic-quotes", path)
+    if dash := _TYPOGRAPHIC_DASH.search(text, text.rfind("\n", 0, start) + 1):
+        line, column = _line_and_column(text, dash.start())
         message = f"typographic dash in the comment mark {dash[0]}"
-        hint = "write comments as <!-- … -->"
-        return FilterSyntax(message, line, dash.start() + 1, hint, "xml-typographic-dashes", path)
-    reason = expat.errors.messages[error.code]
-    return FilterSyntax(f"the XML is malformed: {reason}", line, column, "", "xml-malformed", path)
+        return FilterSyntax(message, line, column, "write comments as <!-- … -->", "xml-typographic-dashes", path)
+    if error.code == _UNDEFINED and (entity := _ENTITY.search(text, start)):
+        line, column = _line_and_column(text, entity.start())
+    message = f"the XML is malformed: {expat.errors.messages[error.code]}"
+    hint = f"<{unclosed.name}> is open here" if unclosed else ""
+    return FilterSyntax(message, line, column, hint, "xml-malformed", path)
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    return sum(len(each) + 1 for each in text.split("\n")[: line - 1]) + column - 1
+
+
+def _line_and_column(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

@@ -19,7 +19,8 @@ _NUMBERS = frozenset({Kind.UINT8, Kind.UINT16, Kind.UINT16_DECIMAL, Kind.UINT32,
 _ALL_ZERO = frozenset({"0", "00:00:00:00:00:00"})
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*|0[xX][0-9a-fA-F]+")
 _PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
-_BOOLEANS = frozenset({"true", "false", "1", "0", "yes", "no"})
+_ICMPV6 = frozenset({"icmpv6", "58", "0x3a", "3a"})
+_ICMP_ATTRIBUTES = ("type", "typeend", "code", "codeend")
 _VARIABLE_TAIL = re.compile(r"\$[A-Za-z0-9_]*\[[^]]*\].")
 
 
@@ -54,6 +55,7 @@ class _Matches:
         yield from self._lost_signs()
         yield from self._alone()
         yield from self._ipset()
+        yield from self._icmp_header()
         yield from self._negated_list()
 
     def _problem(self, id: str, name: str, message: str, hint: str = "", element: Element | None = None) -> Problem:
@@ -108,9 +110,9 @@ class _Matches:
         elif kind in _NUMBERS and not _PLAIN_NUMBER.fullmatch(text):
             message = f"{name}='{text}' is {canonical} to libvirt"
             yield self._problem("filter-number-ambiguous", name, message, f"write {canonical}", element)
-        elif kind is Kind.BOOLEAN and text not in _BOOLEANS:
-            message = f"libvirt takes {name}='{text}' for false"
-            yield self._problem("filter-boolean", name, message, "write true or false", element)
+        elif kind is Kind.BOOLEAN and canonical == "false":
+            message = f"libvirt makes no match of {name}='{text}'"
+            yield self._problem("filter-boolean", name, message, f"write match='no' {name}='true'", element)
         elif kind is Kind.COMMENT and len(text.encode()) > MAX_COMMENT_BYTES:
             message = f"libvirt cuts a comment at {MAX_COMMENT_BYTES} bytes"
             yield self._problem("filter-comment-long", name, message, element=element)
@@ -130,12 +132,19 @@ class _Matches:
 
     def _lost_signs(self) -> Iterator[Problem]:
         signs = {name: element.attributes.get("match") == "no" for name, element in self.owners.items()}
-        for name, leader in COPIED_SIGNS[self.protocol]:
+        for name, leader in self._sign_leaders():
             if name in signs and signs[name] is not signs.get(leader, False):
                 meant, taken = ("no", "yes") if signs[name] else ("yes", "no")
-                message = f"{name} is matched as match='{taken}', not '{meant}': libvirt copies the sign of {leader}"
+                message = f"{name} is matched as match='{taken}', not '{meant}': libvirt takes the sign of {leader}"
                 hint = f"give {leader} with the same match, or write the opposite rule"
                 yield self._problem("filter-match-lost", name, message, hint)
+
+    def _sign_leaders(self) -> Iterator[tuple[str, str]]:
+        """Pairs whose sign is copied, and pairs that make one match: its sign is that of the first of them."""
+        copied = COPIED_SIGNS[self.protocol]
+        yield from copied
+        names = {name for name, _ in copied}
+        yield from (pair for pair in COMPANIONS[self.protocol] if pair[0] not in names and pair[1] in self.owners)
 
     def _alone(self) -> Iterator[Problem]:
         for name, leader in COMPANIONS[self.protocol]:
@@ -155,6 +164,16 @@ class _Matches:
             missing = "ipsetflags" if has_set else "ipset"
             message = f"without {missing} the {name} is ignored, and <{self.protocol}> matches everything"
             yield self._problem("filter-ipset", name, message, f"add {missing}='…'")
+
+    def _icmp_header(self) -> Iterator[Problem]:
+        """ebtables takes types and codes in `<ipv6>` only with the protocol: the rule cannot be built."""
+        owner = self.owners.get("protocol")
+        found = [name for name in _ICMP_ATTRIBUTES if name in self.owners]
+        if self.protocol != "ipv6" or not found:
+            return
+        if owner is None or owner.attributes["protocol"].lower() not in _ICMPV6:
+            message = f"{found[0]} in <ipv6> needs protocol='icmpv6': without it no port can use this filter"
+            yield self._problem("filter-icmp-protocol", found[0], message, "add protocol='icmpv6'")
 
     def _negated_list(self) -> Iterator[Problem]:
         if self.rule.attributes.get("action") not in ("drop", "reject"):

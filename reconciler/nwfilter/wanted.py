@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from reconciler.model.filter import FilterRef, NwFilter, Rule
+from reconciler.model.filter import NwFilter, Rule
 from reconciler.model.guest import Attach
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import guard_filter
-
-Lookup = Callable[[str], NwFilter | None]
+from reconciler.nwfilter.variables import Lookup, closure
 
 _SOURCE_ATTRIBUTES = {"ip": "srcipaddr", "arp": "arpsrcipaddr", "rarp": "arpsrcipaddr", "ipv6": "srcipaddr"}
 _ETHERNET = frozenset({"mac", "vlan", "stp", "arp", "rarp", "ip", "ipv6"})
@@ -28,15 +27,7 @@ def wanted_filters(desired: Desired, host: str) -> tuple[NwFilter, ...]:
 
 def reached(lookup: Lookup, name: str) -> tuple[NwFilter, ...]:
     """A filter and all that it refers to, each once; what nobody defines is left out."""
-    found: dict[str, NwFilter | None] = {}
-    waiting = [name]
-    while waiting:
-        current = waiting.pop(0)
-        if current not in found:
-            found[current] = lookup(current)
-            definition = found[current]
-            waiting.extend(definition.references if definition else ())
-    return tuple(definition for definition in found.values() if definition is not None)
+    return tuple(definition for definition in map(lookup, closure(lookup, name)) if definition is not None)
 
 
 def visible_families(lookup: Lookup, name: str) -> frozenset[int]:
@@ -53,10 +44,6 @@ def visible_families(lookup: Lookup, name: str) -> frozenset[int]:
 def has_ethernet_rules(lookup: Lookup, name: str) -> bool:
     """Whether libvirt makes a chain of its own for frames that leave a port under this filter."""
     return any(not rule.matches or rule.matches[0].protocol in _ETHERNET for rule in _outgoing(lookup, name))
-
-
-def references_of(definition: NwFilter) -> tuple[FilterRef, ...]:
-    return tuple(entry for entry in definition.entries if isinstance(entry, FilterRef))
 
 
 def _outgoing(lookup: Lookup, name: str) -> Iterator[Rule]:

@@ -23,6 +23,7 @@ from reconciler.model.plan import (
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.guard import interface_filterref
 from reconciler.nwfilter.prove import structure
+from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families, wanted_filters
 from reconciler.plan.reach import Reach
 
@@ -158,21 +159,10 @@ class GuestPlanner:
         rebuilds: int = 0,
     ) -> Step:
         filters = tuple(
-            f"filter:{name}" for r in references for name in self._closure(r.filter) if name in self._redefined
+            f"filter:{name}" for r in references for name in closure(self._known.get, r.filter) if name in self._redefined
         )
         disruption = Disruption.REBUILD if rebuilds else Disruption.NONE
         return Step(identifier, action, reason, disruption, rebuilds, rebuilds * self._seconds, (*filters, *before))
-
-    def _closure(self, name: str) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        waiting = [name]
-        while waiting:
-            current = waiting.pop(0)
-            if current not in found:
-                found[current] = None
-                definition = self._known.get(current)
-                waiting.extend(definition.references if definition else ())
-        return tuple(found)
 
     def _is_redefined(self, reference: FilterRef) -> bool:
         """Whether a step of the plan makes libvirt rebuild this reference's bindings anyway."""

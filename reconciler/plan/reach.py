@@ -6,6 +6,7 @@ from reconciler.model.guest import Interface
 from reconciler.model.live import Binding, Live
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import interface_filterref
+from reconciler.nwfilter.variables import closure
 
 
 class Reach:
@@ -13,20 +14,13 @@ class Reach:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._references = {f.definition.name: f.definition.references for f in live.filters}
+        self._definitions = {f.definition.name: f.definition for f in live.filters}
         self._closures: dict[str, frozenset[str]] = {}
 
     def closure(self, name: str) -> frozenset[str]:
         """A filter and all that it refers to as libvirt has them now."""
         if name not in self._closures:
-            found: set[str] = set()
-            waiting = [name]
-            while waiting:
-                current = waiting.pop()
-                if current not in found:
-                    found.add(current)
-                    waiting.extend(self._references.get(current, ()))
-            self._closures[name] = frozenset(found)
+            self._closures[name] = frozenset(closure(self._definitions.get, name))
         return self._closures[name]
 
     def bindings(self, name: str) -> tuple[Binding, ...]:
@@ -45,8 +39,8 @@ class Reach:
                 current = nic.filterref.filter if nic.filterref else None
                 if any(name in self.closure(r) for r in (wanted or current,) if r):
                     return f"guest/{domain.name}"
-        for referrer, references in self._references.items():
-            if name in references and referrer not in gone:
+        for referrer, definition in self._definitions.items():
+            if name in definition.references and referrer not in gone:
                 return f"filter/{referrer}"
         return None
 

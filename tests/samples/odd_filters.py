@@ -44,13 +44,24 @@ _TOP = [
     Odd("chain-priority-arp", _root(" chain='arp'"), _root(" chain='arp' priority='-500'")),
     Odd("chain-priority-rarp", _root(" chain='rarp'"), _root(" chain='rarp' priority='-400'")),
     Odd("chain-priority-stp", _root(" chain='stp'"), _root(" chain='stp' priority='0'")),
-    Odd("uuid-without-dashes", "<filter name='scratch'><uuid> 6D1EB401b1c64ffcb52303cf81999939 </uuid></filter>", _root("")),
+    Odd(
+        "uuid-without-dashes",
+        "<filter name='scratch'><uuid> AD1EB401b1c64ffcb52303cf81999930 </uuid></filter>",
+        _root(""),
+    ),
     Odd("empty-uuid", "<filter name='scratch'><uuid/></filter>", _root("")),
-    Odd("declaration-and-blank", "<?xml version='1.0' encoding='UTF-8'?>\n\n<filter\n name = \"scratch\"\n></filter>\n", _root("")),
+    Odd(
+        "declaration-and-blank",
+        "<?xml version='1.0' encoding='UTF-8'?>\n\n<filter\n name = \"scratch\"\n></filter>\n",
+        _root(""),
+    ),
     Odd("cdata-and-instructions", "<filter name='scratch'><?x y?><![CDATA[<rule/>]]></filter>", _root("")),
-    Odd("namespace", "<filter name='scratch' xmlns:x='urn:x'><x:rule x:action='drop' direction='in'/></filter>",
-        "<filter name='scratch'><rule action='drop' direction='in'/></filter>"),
-]  # fmt: skip
+    Odd(
+        "namespace",
+        "<filter name='scratch' xmlns:x='urn:x'><x:rule x:action='drop' direction='in'/></filter>",
+        "<filter name='scratch'><rule action='drop' direction='in'/></filter>",
+    ),
+]
 
 _RULES = [
     Odd("default-priority", rule(""), rule("", " priority='500'")),
@@ -61,32 +72,67 @@ _RULES = [
     Odd("statematch-other", rule("", " statematch='no'"), rule("")),
     Odd("first-protocol-wins", rule("<ip protocol='tcp'/><tcp dstportstart='22'/>"), rule("<ip protocol='tcp'/>")),
     Odd("unknown-before-protocol", rule("<nothing/><ip/>"), rule("<ip/>")),
-    Odd("repeats-merge", rule("<ip protocol='tcp'/><ip srcportstart='1'/>"), rule("<ip protocol='tcp' srcportstart='1'/>")),
-    Odd("later-overrides", rule("<ip srcipaddr='10.0.0.1'/><ip srcipaddr='10.0.0.2'/>"), rule("<ip srcipaddr='10.0.0.2'/>")),
-    Odd("later-overrides-sign", rule("<ip match='no' srcipaddr='10.0.0.1'/><ip srcipaddr='10.0.0.2'/>"),
-        rule("<ip srcipaddr='10.0.0.2'/>")),
-    Odd("signs-in-any-order", rule("<ip match='no' dstipaddr='10.0.0.1'/><ip srcipaddr='10.0.0.2'/>"),
-        rule("<ip srcipaddr='10.0.0.2'/><ip match='no' dstipaddr='10.0.0.1'/>")),
-    Odd("signs-alternate", rule("<ip srcipaddr='10.0.0.2' dscp='1'/><ip match='no' dstipaddr='10.0.0.1'/>"),
-        rule("<ip srcipaddr='10.0.0.2'/><ip match='no' dstipaddr='10.0.0.1'/><ip dscp='1'/>")),
+    Odd(
+        "repeats-merge",
+        rule("<ip protocol='tcp'/><ip srcportstart='1'/>"),
+        rule("<ip protocol='tcp' srcportstart='1'/>"),
+    ),
+    Odd(
+        "later-overrides",
+        rule("<ip srcipaddr='10.0.0.1'/><ip srcipaddr='10.0.0.2'/>"),
+        rule("<ip srcipaddr='10.0.0.2'/>"),
+    ),
+    Odd(
+        "later-overrides-sign",
+        rule("<ip match='no' srcipaddr='10.0.0.1'/><ip srcipaddr='10.0.0.2'/>"),
+        rule("<ip srcipaddr='10.0.0.2'/>"),
+    ),
+    Odd(
+        "signs-in-any-order",
+        rule("<ip match='no' dstipaddr='10.0.0.1'/><ip srcipaddr='10.0.0.2'/>"),
+        rule("<ip srcipaddr='10.0.0.2'/><ip match='no' dstipaddr='10.0.0.1'/>"),
+    ),
+    Odd(
+        "signs-alternate",
+        rule("<ip srcipaddr='10.0.0.2' dscp='1'/><ip match='no' dstipaddr='10.0.0.1'/>"),
+        rule("<ip srcipaddr='10.0.0.2'/><ip match='no' dstipaddr='10.0.0.1'/><ip dscp='1'/>"),
+    ),
     Odd("match-exact-case", rule("<ip match='No' srcipaddr='10.0.0.1'/>"), rule("<ip srcipaddr='10.0.0.1'/>")),
     Odd("match-no-alone", rule("<ip match='no'/>"), rule("<ip/>")),
     Odd("match-lost-dstport", rule("<tcp match='no' dstportstart='22'/>"), rule("<tcp dstportstart='22'/>")),
-    Odd("match-lost-mask", rule("<ip srcipaddr='10.0.0.0'/><ip match='no' srcipmask='8'/>"),
-        rule("<ip srcipaddr='10.0.0.0' srcipmask='8'/>")),
-    Odd("match-gained-mask", rule("<ip match='no' srcipaddr='10.0.0.0'/><ip srcipmask='8'/>"),
-        rule("<ip match='no' srcipaddr='10.0.0.0' srcipmask='8'/>")),
+    Odd(
+        "match-lost-mask",
+        rule("<ip srcipaddr='10.0.0.0'/><ip match='no' srcipmask='8'/>"),
+        rule("<ip srcipaddr='10.0.0.0' srcipmask='8'/>"),
+    ),
+    Odd(
+        "match-gained-mask",
+        rule("<ip match='no' srcipaddr='10.0.0.0'/><ip srcipmask='8'/>"),
+        rule("<ip match='no' srcipaddr='10.0.0.0' srcipmask='8'/>"),
+    ),
     Odd("match-lost-icmp-code", rule("<icmp match='no' code='1'/>"), rule("<icmp code='1'/>")),
-    Odd("match-lost-port-end", rule("<udp srcportstart='1'/><udp match='no' srcportend='9'/>"),
-        rule("<udp srcportstart='1' srcportend='9'/>")),
+    Odd(
+        "match-lost-port-end",
+        rule("<udp srcportstart='1'/><udp match='no' srcportend='9'/>"),
+        rule("<udp srcportstart='1' srcportend='9'/>"),
+    ),
     Odd("ipset-outside-all", rule("<tcp ipset='x' ipsetflags='src'/>"), rule("<tcp/>")),
     Odd("ipset-without-flags", rule("<tcp ipset='x'/>"), rule("<tcp/>")),
-    Odd("ipset-flags-case", rule("<all ipset='x' ipsetflags='SRC,Dst'/>"), rule("<all ipset='x' ipsetflags='src,dst'/>")),
-    Odd("ipset-flags-six", rule("<all ipsetflags='src,src,src,src,src,src,'/>"),
-        rule("<all ipsetflags='src,src,src,src,src,src'/>")),
-    Odd("attribute-order", rule("<ip protocol='tcp' dstipaddr='10.0.0.1'/>"), rule("<ip dstipaddr='10.0.0.1' protocol='tcp'/>")),
+    Odd(
+        "ipset-flags-case", rule("<all ipset='x' ipsetflags='SRC,Dst'/>"), rule("<all ipset='x' ipsetflags='src,dst'/>")
+    ),
+    Odd(
+        "ipset-flags-six",
+        rule("<all ipsetflags='src,src,src,src,src,src,'/>"),
+        rule("<all ipsetflags='src,src,src,src,src,src'/>"),
+    ),
+    Odd(
+        "attribute-order",
+        rule("<ip protocol='tcp' dstipaddr='10.0.0.1'/>"),
+        rule("<ip dstipaddr='10.0.0.1' protocol='tcp'/>"),
+    ),
     Odd("attribute-of-other-protocol", rule("<tcp-ipv6 flags='SYN/SYN'/>"), rule("<tcp-ipv6/>")),
-]  # fmt: skip
+]
 
 _VALUES = [
     _value("ipv4-octal", "<ip srcipaddr='{}'/>", "010.1.2.3", "8.1.2.3"),
@@ -137,28 +183,45 @@ _VALUES = [
 ]
 
 _PARAMETERS = [
-    Odd("parameters-sorted",
+    Odd(
+        "parameters-sorted",
         reference("<parameter name='b' value='1'/><parameter name='B' value='2'/><parameter name='b' value='0'/>"),
-        reference("<parameter name='B' value='2'/><parameter name='b' value='1'/><parameter name='b' value='0'/>")),
+        reference("<parameter name='B' value='2'/><parameter name='b' value='1'/><parameter name='b' value='0'/>"),
+    ),
     Odd("parameter-cidr-vanishes", reference("<parameter name='IP' value='10.9.0.0/24'/>"), reference("")),
     Odd("parameter-empty-vanishes", reference("<parameter name='IP' value=''/>"), reference("")),
     Odd("parameter-bad-name-vanishes", reference("<parameter name='I-P' value='1'/>"), reference("")),
     Odd("parameter-without-value-vanishes", reference("<parameter name='IP'/>"), reference("")),
-    Odd("parameter-unknown-elements", reference("<x/><parameter name='IP' value='1' y='2'/>"),
-        reference("<parameter name='IP' value='1'/>")),
-]  # fmt: skip
+    Odd(
+        "parameter-unknown-elements",
+        reference("<x/><parameter name='IP' value='1' y='2'/>"),
+        reference("<parameter name='IP' value='1'/>"),
+    ),
+]
 
 ODD_FILTERS = (*_TOP, *_RULES, *_VALUES, *_PARAMETERS)
 
 DIFFERENT = (
-    ("order-of-entries", "<filter name='f'><filterref filter='a'/><filterref filter='b'/></filter>",
-     "<filter name='f'><filterref filter='b'/><filterref filter='a'/></filter>"),
-    ("order-of-values", reference("<parameter name='A' value='1'/><parameter name='A' value='2'/>"),
-     reference("<parameter name='A' value='2'/><parameter name='A' value='1'/>")),
-    ("duplicate-values", reference("<parameter name='A' value='1'/><parameter name='A' value='1'/>"),
-     reference("<parameter name='A' value='1'/>")),
-    ("values-are-not-normalised", reference("<parameter name='A' value='010.0.0.1'/>"),
-     reference("<parameter name='A' value='8.0.0.1'/>")),
+    (
+        "order-of-entries",
+        "<filter name='f'><filterref filter='a'/><filterref filter='b'/></filter>",
+        "<filter name='f'><filterref filter='b'/><filterref filter='a'/></filter>",
+    ),
+    (
+        "order-of-values",
+        reference("<parameter name='A' value='1'/><parameter name='A' value='2'/>"),
+        reference("<parameter name='A' value='2'/><parameter name='A' value='1'/>"),
+    ),
+    (
+        "duplicate-values",
+        reference("<parameter name='A' value='1'/><parameter name='A' value='1'/>"),
+        reference("<parameter name='A' value='1'/>"),
+    ),
+    (
+        "values-are-not-normalised",
+        reference("<parameter name='A' value='010.0.0.1'/>"),
+        reference("<parameter name='A' value='8.0.0.1'/>"),
+    ),
     ("case-of-parameters", reference("<parameter name='a' value='1'/>"), reference("<parameter name='A' value='1'/>")),
     ("sign", rule("<ip match='no' srcipaddr='10.0.0.1'/>"), rule("<ip srcipaddr='10.0.0.1'/>")),
     ("host-bits", rule("<ip srcipaddr='10.0.0.1' srcipmask='8'/>"), rule("<ip srcipaddr='10.0.0.0' srcipmask='8'/>")),
@@ -170,7 +233,7 @@ DIFFERENT = (
     ("iterators", rule("<ip srcipaddr='$A[@1]'/>"), rule("<ip srcipaddr='$A'/>")),
     ("chain", _root(" chain='ipv4'"), _root(" chain='ipv4-ip'")),
     ("priority", _root(" chain='ipv4' priority='-699'"), _root(" chain='ipv4'")),
-)  # fmt: skip
+)
 """Pairs that libvirt tells apart: (id, one, other)."""
 
 

@@ -1,0 +1,79 @@
+# `make demo` and `make test` are all that a newcomer needs. Both install what is missing, say what they do, and
+# leave the machine's own libvirt alone: everything runs in a private libvirtd in namespaces of its own.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=PYTHONDONTWRITEBYTECODE,RECONCILER_CACHE)
+export PYTHONDONTWRITEBYTECODE := 1
+export DEBIAN_FRONTEND := noninteractive
+
+# The daemon and its drivers without the service packages that would start them.
+PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-config-nwfilter libvirt-clients libvirt-dev \
+  pkg-config gcc libc6-dev python3-dev python3-venv qemu-system-x86 ebtables iptables nftables iproute2 util-linux \
+  git busybox-static cpio kmod
+# Newer releases keep these apart; where they do not exist they are part of the packages above.
+SPLIT_PACKAGES := libvirt-daemon-driver-nwfilter libvirt-daemon-log libvirt-daemon-common
+
+.PHONY: help demo test test-full check lint format bench install packages rights clean
+
+help: ## what there is to run
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: install ## the main job on a private libvirt with three real guests, as a story
+	@echo "== demo: a private libvirtd, three guests, one repository"
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m reconciler.lab.demo
+
+test: install ## every test, the long random ones as a seeded sample
+	@echo "== test: unit, golden, layers, and the lab's tests on a private libvirtd"
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider
+
+test-full: install ## every test without a limit on the random ones
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider --full
+
+check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host needed
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -m "not lab"
+
+lint: $(VENV)/installed ## ruff and mypy --strict
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+format: $(VENV)/installed ## write the code as ruff formats it
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: install ## measure a run with nothing to do beside a bare loop over libvirt
+	@$(SUDO) $(CURDIR)/$(BIN)/python bench/noop_diff.py
+
+install: packages $(VENV)/installed
+
+packages: rights
+	@missing=$$(for p in $(PACKAGES); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "== installing system packages:" $$missing; \
+	  $(SUDO) apt-get update -qq; \
+	  for p in $(SPLIT_PACKAGES); do apt-cache show $$p >/dev/null 2>&1 && missing="$$missing $$p"; done; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+rights:
+	@if [ "$$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then \
+	  echo "This needs root: it installs packages and starts a libvirtd in namespaces of its own." >&2; \
+	  echo "Run it as root, or install sudo: su -c 'make $(or $(MAKECMDGOALS),test)'" >&2; exit 1; fi
+
+$(VENV)/installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "== making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+clean: ## remove the virtual environment and caches of this checkout
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,221 @@
+"""A host in memory, for tests of plans and of their execution: libvirt's behaviour where it matters, with faults.
+
+What it models (measured on libvirt 9.0): defining a bound filter rebuilds every binding that reaches it; a
+binding whose filters or variables are missing cannot be built, and then blocks every changed definition;
+changing a running interface's filterref takes its rules away first; values of variables are compared as sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from reconciler.domain.parse import parse_domain
+from reconciler.domain.rewrite import set_filterref
+from reconciler.errors import HostError
+from reconciler.model.filter import FilterRef, NwFilter
+from reconciler.model.kernel import Condition, KernelChain, KernelRule, Ruleset
+from reconciler.model.live import Binding, Domain, Live, LiveFilter, Nic
+from reconciler.nwfilter.guard import mark_uuid
+from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.variables import closure, required_variables
+
+_VARIABLES = (("IP", "IPMASK", "ip-src", "32"), ("IPV6", "IPV6MASK", "ip6-src", "128"))
+
+
+@dataclass(slots=True)
+class MemoryHost:
+    """`fault` is asked before every write with its name and target; it raises to make the write fail."""
+
+    filters: dict[str, LiveFilter] = field(default_factory=dict)
+    domains: dict[str, Domain] = field(default_factory=dict)
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    rules: dict[str, tuple[KernelRule, ...]] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    writes: list[tuple[str, str]] = field(default_factory=list)
+    rebuilds: dict[str, int] = field(default_factory=dict)
+    fault: Callable[[str, str], None] | None = None
+    on_change: Callable[[MemoryHost], None] | None = None
+
+    def inspect(self, filters: Iterable[str] = ()) -> Live:
+        return Live(
+            tuple(self.domains[name] for name in sorted(self.domains)),
+            tuple(self.filters[name] for name in sorted(self.filters)),
+            tuple(self.bindings[port] for port in sorted(self.bindings)),
+            self.ruleset(),
+            self.gated(),
+        )
+
+    def find_filter(self, name: str) -> LiveFilter | None:
+        return self.filters.get(name)
+
+    def find_domain(self, name: str) -> Domain | None:
+        return self.domains.get(name)
+
+    def find_binding(self, port: str) -> Binding | None:
+        return self.bindings.get(port)
+
+    def ruleset(self) -> Ruleset:
+        jumps = [KernelRule((Condition("in-interface", port),), f"libvirt-I-{port}") for port in sorted(self.rules)]
+        chains = (KernelChain(f"libvirt-I-{port}", "ACCEPT", self.rules[port]) for port in sorted(self.rules))
+        return Ruleset((KernelChain("PREROUTING", "ACCEPT", tuple(jumps)), *chains))
+
+    def gated(self) -> frozenset[str]:
+        return frozenset(self.closed)
+
+    def define_filter(self, xml: str) -> None:
+        definition = parse_filter(xml)
+        name = definition.name
+        self._write("define_filter", name)
+        held = self.filters.get(name)
+        if held is not None and held.uuid != definition.uuid:
+            raise HostError(f"filter '{name}' already exists with uuid {held.uuid}")
+        self.filters[name] = LiveFilter(
+            definition, definition.uuid or mark_uuid(name), definition.uuid == mark_uuid(name), xml
+        )
+        if held is None or held.definition == definition:
+            return
+        try:
+            built = {port: self._build(binding) for port, binding in self.bindings.items()}
+        except HostError:
+            self.filters[name] = held
+            raise
+        for port, binding in self.bindings.items():
+            if name in self._closure(binding.filterref.filter):
+                self._install(port, built[port])
+
+    def undefine_filter(self, name: str) -> None:
+        self._write("undefine_filter", name)
+        user = next((b for b in self.bindings.values() if name in self._closure(b.filterref.filter)), None)
+        if user is not None:
+            raise HostError(f"nwfilter is in use by {user.port}")
+        del self.filters[name]
+
+    def define_domain(self, xml: str) -> None:
+        parsed = parse_domain(xml)
+        self._write("define_domain", parsed.name)
+        held = self.domains.get(parsed.name)
+        domain = held or Domain(parsed.name, parsed.uuid, active=False)
+        self.domains[parsed.name] = replace(domain, persistent=parsed.nics, persistent_xml=xml)
+
+    def set_autostart(self, guest: str, autostart: bool) -> None:
+        self._write("set_autostart", guest)
+        self.domains[guest] = replace(self.domains[guest], autostart=autostart)
+
+    def start_domain(self, guest: str) -> None:
+        self._write("start_domain", guest)
+        domain = self.domains[guest]
+        taken = {nic.port for other in self.domains.values() for nic in other.live}
+        free = (f"vnet{number}" for number in range(10_000) if f"vnet{number}" not in taken)
+        nics = tuple(replace(nic, port=next(free)) for nic in domain.persistent)
+        for nic in nics:
+            self._bind(guest, nic)
+        self.domains[guest] = replace(domain, active=True, live=nics, live_xml=domain.persistent_xml)
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
+        self._write("set_live_filterref", guest)
+        domain = self.domains[guest]
+        nic = next(nic for nic in domain.live if nic.mac == mac)
+        if _same_to_libvirt(nic.filterref, filterref):
+            return
+        assert nic.port is not None
+        self._unbind(nic.port)
+        changed = replace(nic, filterref=filterref)
+        try:
+            self._bind(guest, changed)
+        except HostError:
+            self._bind(guest, nic)
+            raise
+        live = tuple(changed if each.mac == mac else each for each in domain.live)
+        xml = set_filterref(domain.live_xml, mac, filterref)
+        self.domains[guest] = replace(domain, live=live, live_xml=xml)
+
+    def rebuild_binding(self, port: str, owner: str, filterref: FilterRef) -> None:
+        self._write("rebuild_binding", port)
+        nic = next((nic for nic in self.domains[owner].live if nic.port == port), None)
+        if nic is None:
+            raise HostError(f"the guest {owner} has no port {port} any more; its rules were not touched")
+        self._unbind(port)
+        self._bind(owner, replace(nic, filterref=filterref))
+
+    def close_gate(self, port: str) -> None:
+        self._write("close_gate", port)
+        self.closed.add(port)
+        self._changed()
+
+    def open_gate(self, port: str) -> None:
+        self._write("open_gate", port)
+        self.closed.discard(port)
+        self._changed()
+
+    def _write(self, call: str, target: str) -> None:
+        self.writes.append((call, target))
+        if self.fault is not None:
+            self.fault(call, target)
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change(self)
+
+    def _bind(self, owner: str, nic: Nic) -> None:
+        if nic.filterref is None or nic.port is None:
+            return
+        binding = Binding(nic.port, owner, nic.mac, nic.filterref)
+        rules = self._build(binding)
+        self.bindings[nic.port] = binding
+        self._install(nic.port, rules)
+
+    def _unbind(self, port: str) -> None:
+        self.bindings.pop(port, None)
+        self.rules.pop(port, None)
+        self._changed()
+
+    def _install(self, port: str, rules: tuple[KernelRule, ...]) -> None:
+        self.rules[port] = rules
+        self.rebuilds[port] = self.rebuilds.get(port, 0) + 1
+        self._changed()
+
+    def _build(self, binding: Binding) -> tuple[KernelRule, ...]:
+        missing = [name for name in self._closure(binding.filterref.filter) if name not in self.filters]
+        if missing:
+            raise HostError(f"referenced filter '{missing[0]}' is missing")
+        given = {name for name, _ in binding.filterref.parameters}
+        unset = required_variables(self._definition, binding.filterref.filter) - given - {"MAC"}
+        if unset:
+            raise HostError(f"Cannot instantiate filter due to unresolvable variable: {', '.join(sorted(unset))}")
+        references = [binding.filterref, *self._guarded(binding.filterref)]
+        rules = tuple(rule for reference in references for rule in _source_rules(reference))
+        return (*rules, KernelRule((), "DROP"))
+
+    def _guarded(self, reference: FilterRef) -> tuple[FilterRef, ...]:
+        definition = self._definition(reference.filter)
+        return tuple(e for e in definition.entries if isinstance(e, FilterRef)) if definition else ()
+
+    def _definition(self, name: str) -> NwFilter | None:
+        held = self.filters.get(name)
+        return held.definition if held else None
+
+    def _closure(self, name: str) -> tuple[str, ...]:
+        return closure(self._definition, name)
+
+
+def _source_rules(reference: FilterRef) -> tuple[KernelRule, ...]:
+    """A rule for each address; libvirt's real rules are richer, these hold what a proof of structure looks for."""
+    rules: list[KernelRule] = []
+    for name, mask_name, option, full in _VARIABLES:
+        masks = reference.values(mask_name)
+        for index, address in enumerate(reference.values(name)):
+            mask = masks[index] if index < len(masks) else full
+            rules.append(KernelRule((Condition(option, f"{address}/{mask}"),), "ACCEPT", f"{option} {address}/{mask}"))
+    return tuple(rules)
+
+
+def _same_to_libvirt(one: FilterRef | None, other: FilterRef | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    names = {name for name, _ in (*one.parameters, *other.parameters)}
+    same_values = all(
+        set(one.values(name)) == set(other.values(name)) and len(one.values(name)) == len(other.values(name))
+        for name in names
+    )
+    return one.filter == other.filter and same_values

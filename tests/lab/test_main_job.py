@@ -1,0 +1,213 @@
+"""The main job on a real libvirtd with running guests: from a repository to the kernel's rules."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from frames import stream, udp_frame
+from reconciler.lab.guests import NicSpec, tiny_domain_xml
+from reconciler.lab.handle import Lab
+from reconciler.lab.labs import lab as new_lab
+from sites import EXAMPLE, SITE, guest_yaml, mac
+
+pytestmark = pytest.mark.lab
+
+WRITE_CALLS = (
+    "virNWFilterDefineXML", "virNWFilterUndefine", "virNWFilterBindingCreateXML", "virNWFilterBindingDelete",
+    "virDomainDefineXML", "virDomainUpdateDeviceFlags", "virDomainSetAutostart", "virDomainCreate", "virDomainUndefine",
+    "virDomainAttachDevice", "virDomainDetachDevice", "virDomainDestroy", "virDomainShutdown",
+)  # fmt: skip
+
+
+@dataclass
+class Desk:
+    """A lab with two running guests, and a repository whose site the command applies there."""
+
+    lab: Lab
+    repository: Path
+    var: Path
+
+    def commit(self, **guests: bytes) -> str:
+        folder = self.repository / "guests"
+        for name, content in guests.items():
+            (folder / f"{name}.yaml").write_bytes(content)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "a change")
+        return self.git("rev-parse", "HEAD").strip()
+
+    def git(self, *arguments: str) -> str:
+        author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        argv = ["git", "-C", str(self.repository), *author, *arguments]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        where = ["--connect", self.lab.uri, "--repo", str(self.repository), "--var", str(self.var)]
+        argv = [sys.executable, "-m", "reconciler", *where, *arguments]
+        return subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    def document(self, verb: str, exit_code: int = 0) -> dict[str, object]:
+        ended = self.command("--output", "json", verb)
+        assert ended.returncode == exit_code, ended.stdout + ended.stderr
+        found: dict[str, object] = json.loads(ended.stdout)
+        return found
+
+    def apply(self) -> None:
+        ended = self.command("apply")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    def port(self, guest: str) -> str:
+        words = self.virsh("domiflist", guest).split("\n")[2].split()
+        return words[0]
+
+    def virsh(self, *arguments: str) -> str:
+        return self.lab.run(["virsh", "--connect", self.lab.uri, *arguments]).stdout
+
+    def rules(self, port: str) -> list[str]:
+        saved = self.lab.run(["ebtables-save"]).stdout.splitlines()
+        return [line for line in saved if port in line]
+
+    def write_calls(self, action: Callable[[], object]) -> list[str]:
+        """The calls that change something, of those that libvirt's own log shows during an action."""
+        before = self.lab.log_path.stat().st_size
+        action()
+        with self.lab.log_path.open("rb") as log:
+            log.seek(before)
+            text = log.read().decode(errors="replace")
+        assert "virDomainGetXMLDesc" in text, "the log shows no call at all"
+        return [call for call in WRITE_CALLS for line in text.splitlines() if f"{call}:" in line or f"{call}Flags:" in line]
+
+
+FIRST = {
+    "web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]'),
+    "db01": guest_yaml("db01", 2, "[10.0.0.20]", '["2001:db8::20"]', attach="direct"),
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "stp"])
+def running_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with new_lab(stp=request.param) as lab:
+        for number, name in enumerate(FIRST, 1):
+            xml = tmp_path_factory.mktemp("xml") / f"{name}.xml"
+            xml.write_text(tiny_domain_xml(name, [NicSpec(mac(number))]))
+            lab.run(["virsh", "--connect", lab.uri, "define", str(xml)])
+            lab.run(["virsh", "--connect", lab.uri, "start", name])
+        yield lab
+
+
+@pytest.fixture
+def desk(running_lab: Lab, tmp_path: Path) -> Desk:
+    """The site of FIRST, committed and applied."""
+    repository = tmp_path / "repository"
+    for folder in ("guests", "filters"):
+        (repository / folder).mkdir(parents=True)
+    for path in (EXAMPLE / "filters").glob("*.xml"):
+        (repository / "filters" / path.name).write_bytes(path.read_bytes())
+    (repository / "site.yaml").write_bytes(SITE)
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(repository)], check=True)
+    desk = Desk(running_lab, repository, tmp_path / "var")
+    desk.commit(**FIRST)
+    desk.apply()
+    return desk
+
+
+def test_after_apply_there_is_no_drift_and_everything_is_enforced(desk: Desk) -> None:
+    assert desk.document("diff")["drift"] == []
+    verified = desk.document("verify")
+    assert {each["proof"] for each in verified["interfaces"]} == {"enforced"}  # type: ignore[attr-defined]
+
+
+def test_a_second_apply_makes_no_libvirt_write_call(desk: Desk) -> None:
+    assert desk.write_calls(desk.apply) == []
+
+
+def test_an_address_change_under_guard_is_one_filter_and_only_that_guests_chains(desk: Desk) -> None:
+    before = desk.virsh("dumpxml", "web01"), desk.virsh("dumpxml", "--inactive", "web01"), desk.rules(desk.port("db01"))
+    old = desk.rules(desk.port("web01"))
+    desk.commit(web01=guest_yaml("web01", 1, "[10.0.0.11]", '["2001:db8::11"]'))
+    plan = desk.document("plan")
+    assert [(step["kind"], step["target"], step["rebuilds"]) for step in plan["steps"]] == [  # type: ignore[attr-defined]
+        ("define-filter", "filter/guard-web01-000001", 1)
+    ]
+    assert desk.write_calls(desk.apply) == ["virNWFilterDefineXML"]
+    after = desk.virsh("dumpxml", "web01"), desk.virsh("dumpxml", "--inactive", "web01"), desk.rules(desk.port("db01"))
+    assert after == before
+    new = desk.rules(desk.port("web01"))
+    assert [line.replace("10.0.0.11", "10.0.0.10").replace("2001:db8::11", "2001:db8::10") for line in new] == old != new
+
+
+def test_no_forged_frame_passes_while_a_direct_filterref_changes(desk: Desk, tmp_path: Path) -> None:
+    frames = {
+        "forged IPv4": udp_frame(mac(2), "10.0.0.66"),
+        "forged IPv6": udp_frame(mac(2), "2001:db8::66"),
+        "own": udp_frame(mac(2), "10.0.0.20"),
+    }
+    desk.commit(db01=guest_yaml("db01", 2, "[10.0.0.20, 10.0.0.21]", '["2001:db8::21"]', attach="direct"))
+    with stream(desk.lab, desk.port("db01"), frames, tmp_path, rate=2000) as counted:
+        desk.apply()
+    assert counted.sent("forged IPv4") > 500
+    assert counted.arrived("forged IPv4") == counted.arrived("forged IPv6") == 0
+    assert 0 < counted.arrived("own")
+
+
+def test_without_the_gate_forged_frames_pass_so_the_test_above_can_fail(desk: Desk, tmp_path: Path) -> None:
+    frames = {"forged": udp_frame(mac(2), "10.0.0.66")}
+    interface = f"""<interface type='bridge'><mac address='{mac(2)}'/><source bridge='br0'/><model type='virtio'/>
+      <filterref filter='guest-ipv4'><parameter name='IP' value='10.0.0.20'/><parameter name='IPMASK' value='32'/>
+      </filterref></interface>"""
+    (tmp_path / "nic.xml").write_text(interface)
+    with stream(desk.lab, desk.port("db01"), frames, tmp_path) as counted:
+        desk.virsh("update-device", "db01", str(tmp_path / "nic.xml"), "--live")
+    assert counted.arrived("forged") > 0
+
+
+def test_a_failing_change_puts_the_old_filterref_and_its_rules_back(desk: Desk) -> None:
+    before = desk.virsh("dumpxml", "db01"), desk.rules(desk.port("db01"))
+    desk.commit(db01=guest_yaml("db01", 2, "[10.0.0.22]", '["2001:db8::20"]', attach="direct"))
+    # libvirt names its temporary chains; one that is there already and is jumped to makes the new rules fail.
+    port = desk.port("db01")
+    desk.lab.run(["ebtables", "-t", "nat", "-N", f"libvirt-J-{port}"])
+    desk.lab.run(["ebtables", "-t", "nat", "-A", "OUTPUT", "-o", "nowhere", "-j", f"libvirt-J-{port}"])
+    try:
+        ended = desk.command("apply")
+    finally:
+        desk.lab.run(["ebtables", "-t", "nat", "-F", "OUTPUT"])
+        desk.lab.run(["ebtables", "-t", "nat", "-X", f"libvirt-J-{port}"], check=False)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert (desk.virsh("dumpxml", "db01"), desk.rules(port)) == before
+    assert "reconciler" not in desk.lab.run(["nft", "list", "tables"]).stdout
+
+
+def test_a_hand_made_change_is_found_and_put_right(desk: Desk, tmp_path: Path) -> None:
+    text = desk.virsh("nwfilter-dumpxml", "guard-web01-000001").replace("10.0.0.10", "10.0.0.99")
+    (tmp_path / "guard.xml").write_text(text)
+    desk.virsh("nwfilter-define", str(tmp_path / "guard.xml"))
+    drift = desk.document("diff", exit_code=1)["drift"]
+    assert {"object": "filter/guard-web01-000001", "field": "parameters.IP", "layer": "persistent",
+            "desired": ["10.0.0.10"], "actual": ["10.0.0.99"]} in drift  # type: ignore[operator]  # fmt: skip
+    desk.apply()
+    assert desk.document("diff")["drift"] == []
+
+
+def test_flushed_rules_are_drift_of_their_guest_and_are_rebuilt(desk: Desk) -> None:
+    port = desk.port("web01")
+    desk.lab.run(["ebtables", "-t", "nat", "-F", f"libvirt-I-{port}"])
+    drift = desk.document("diff", exit_code=1)["drift"]
+    assert [(each["object"], each["layer"]) for each in drift] == [("guest/web01", "kernel")]  # type: ignore[attr-defined]
+    desk.apply()
+    assert desk.document("diff")["drift"] == []
+
+
+def test_a_plan_file_is_refused_when_the_host_has_changed(desk: Desk, tmp_path: Path) -> None:
+    desk.commit(web01=guest_yaml("web01", 1, "[10.0.0.12]", '["2001:db8::10"]'))
+    assert desk.command("plan", "--out", str(tmp_path / "plan.json")).returncode == 0
+    desk.commit(web01=guest_yaml("web01", 1, "[10.0.0.13]", '["2001:db8::10"]'))
+    refused = desk.command("apply", str(tmp_path / "plan.json"))
+    assert refused.returncode == 1 and "not what the plan was made for" in refused.stderr
+    assert "10.0.0.10" in desk.virsh("nwfilter-dumpxml", "guard-web01-000001")

@@ -1,0 +1,98 @@
+"""The architecture that the folders show, held: who may import whom, and who alone may import what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "reconciler"
+
+PURE = {"model", "nwfilter", "domain", "load", "diff", "plan", "report"}
+WORLD = {"execute", "host", "source", "lab", "app", "cli", "settings"}
+
+ALLOWED: dict[str, set[str]] = {
+    "errors": {"model"},
+    "model": {"model", "errors"},
+    "nwfilter": {"nwfilter", "model", "errors"},
+    "domain": {"domain", "model", "errors"},
+    "load": {"load", "nwfilter", "model", "errors"},
+    "diff": {"nwfilter", "model"},
+    "plan": {"plan", "nwfilter", "domain", "model", "errors"},
+    "report": {"report", "model", "errors"},
+    "host": {"host", "nwfilter", "domain", "model", "errors"},
+    "source": {"source", "errors"},
+    "execute": {"execute", "host", "nwfilter", "domain", "model", "errors"},
+    "lab": {"lab", "host", "nwfilter", "domain", "model", "errors"},
+    "settings": {"load", "errors"},
+    "app": PURE | WORLD | {"errors"},
+    "cli": PURE | WORLD | {"errors"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+ONLY_IMPORTERS = {
+    "libvirt": {"host"},
+    "subprocess": {"host"},
+    "deepdiff": {"diff"},
+    "yaml": {"load"},
+    "pydantic": {"load"},
+    "git": {"source"},
+    "rich": {"report", "cli"},
+}
+
+
+def _layer(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function, type-checking imports aside."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            if node.module == "reconciler":
+                yield from (f"reconciler.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            raise AssertionError(f"{path}:{node.lineno}: relative imports hide the layer")
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    layer = _layer(path)
+    for module in _imports(path):
+        parts = module.split(".")
+        if parts[0] == "reconciler" and len(parts) > 1 and parts[1] != "__version__":
+            assert parts[1] in ALLOWED[layer], f"{layer} must not import {module}"
+        else:
+            assert layer in ONLY_IMPORTERS.get(parts[0], {layer}), f"only {ONLY_IMPORTERS[parts[0]]} may import {module}"
+
+
+def test_no_arrow_leads_from_a_pure_part_to_the_world() -> None:
+    assert all(not ALLOWED[layer] & WORLD for layer in PURE)
+
+
+def test_execution_neither_plans_nor_compares() -> None:
+    assert not ALLOWED["execute"] & {"plan", "diff"}
+
+
+def test_source_and_publish_do_not_know_each_other() -> None:
+    assert "publish" not in ALLOWED["source"]

@@ -1,0 +1,168 @@
+"""A plan's execution on the in-memory host: it converges (P1), never opens a port (P3), and takes back (P6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sites import guest_yaml, host_with, mac, site
+
+from reconciler.diff import diff
+from reconciler.errors import HostError, HostTimeout, ReconcilerError, StaleError
+from reconciler.execute.executor import execute
+from reconciler.execute.journal import Journal, open_runs
+from reconciler.host.memory import MemoryHost
+from reconciler.model.outcome import Execution
+from reconciler.model.site import Desired
+from reconciler.plan.build import make_plan
+
+BEFORE = {
+    "web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]'),
+    "db01": guest_yaml("db01", 2, "[10.0.0.20]", attach="direct"),
+}
+AFTER = {
+    "web01": guest_yaml("web01", 1, "[10.0.0.11, 10.0.0.40/29]", '["2001:db8::11"]'),
+    "db01": guest_yaml("db01", 2, "[10.0.0.21]", attach="direct"),
+}
+
+
+def bring(host: MemoryHost, desired: Desired, var: Path) -> Execution:
+    plan = make_plan(desired, host.inspect(), "kvm01")
+    with Journal(var, plan) as journal:
+        return execute(plan, host, journal, lambda _event, _step: None, lambda: still_different(host, desired))
+
+
+def still_different(host: MemoryHost, desired: Desired) -> ReconcilerError | None:
+    left = diff(desired, host.inspect(), "kvm01")
+    return HostError(f"still different: {left[0]}") if left else None
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> MemoryHost:
+    """A host as BEFORE wants it."""
+    desired = site(BEFORE)
+    host = host_with(desired)
+    assert bring(host, desired, tmp_path).ok
+    host.writes.clear()
+    host.rebuilds.clear()
+    return host
+
+
+def test_a_second_apply_has_nothing_to_do(host: MemoryHost) -> None:
+    assert make_plan(site(BEFORE), host.inspect(), "kvm01").steps == ()
+
+
+def test_an_address_change_under_guard_redefines_one_filter_and_rebuilds_one_port(
+    host: MemoryHost, tmp_path: Path
+) -> None:
+    desired = site({**BEFORE, "web01": AFTER["web01"]})
+    assert bring(host, desired, tmp_path).ok
+    assert host.writes == [("define_filter", "guard-web01-000001")]
+    assert sum(host.rebuilds.values()) == 1
+
+
+def test_a_change_of_both_kinds_converges(host: MemoryHost, tmp_path: Path) -> None:
+    desired = site(AFTER)
+    assert bring(host, desired, tmp_path).ok
+    assert diff(desired, host.inspect(), "kvm01") == ()
+
+
+def test_a_running_port_without_rules_is_always_gated(host: MemoryHost, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def watch(now: MemoryHost) -> None:
+        ports = {nic.port for domain in now.domains.values() for nic in domain.live if nic.port}
+        seen.extend(port for port in ports if port not in now.rules and port not in now.closed)
+
+    host.on_change = watch
+    assert bring(host, site(AFTER), tmp_path).ok
+    assert not seen, "a port was open without rules"
+    assert not host.closed
+
+
+def test_values_that_libvirt_takes_for_the_same_are_changed_all_the_same(tmp_path: Path) -> None:
+    one = {"db01": guest_yaml("db01", 2, "[10.0.0.32/28, 10.0.0.64/27]", attach="direct")}
+    two = {"db01": guest_yaml("db01", 2, "[10.0.0.64/28, 10.0.0.32/27]", attach="direct")}
+    host = host_with(site(one))
+    assert bring(host, site(one), tmp_path).ok
+    assert bring(host, site(two), tmp_path).ok
+    assert diff(site(two), host.inspect(), "kvm01") == ()
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_a_failure_at_any_write_takes_everything_back(host: MemoryHost, tmp_path: Path, number: int) -> None:
+    before = host.inspect()
+    count = 0
+
+    def fail(call: str, target: str) -> None:
+        nonlocal count
+        count += 1
+        if count == number + 1:
+            raise HostError(f"{call} of {target} fails")
+
+    host.fault = fail
+    ended = bring(host, site(AFTER), tmp_path)
+    host.fault = None
+    if ended.ok:
+        assert count <= number, "a write failed unnoticed"
+        return
+    after = host.inspect()
+    assert not after.gated
+    assert {f.definition.name: f.definition for f in after.filters} == {
+        f.definition.name: f.definition for f in before.filters
+    }
+    assert [(d.persistent, d.live) for d in after.domains] == [(d.persistent, d.live) for d in before.domains]
+
+
+def test_a_missed_deadline_stops_without_a_revert(host: MemoryHost, tmp_path: Path) -> None:
+    def hang(call: str, target: str) -> None:
+        if (call, target) == ("define_filter", "guard-web01-000001"):
+            raise HostTimeout("libvirt did not answer")
+
+    host.fault = hang
+    ended = bring(host, site(AFTER), tmp_path / "var")
+    assert isinstance(ended.error, HostTimeout)
+    assert ended.reverted == ()
+    assert host.writes[-1] == ("define_filter", "guard-web01-000001")
+    assert open_runs(tmp_path / "var") == (ended.run,)
+
+
+def test_a_foreign_change_between_plan_and_step_stops(host: MemoryHost, tmp_path: Path) -> None:
+    desired = site(AFTER)
+    plan = make_plan(desired, host.inspect(), "kvm01")
+    held = host.filters["guard-web01-000001"]
+    host.define_filter(held.xml.replace("10.0.0.10", "10.0.0.99"))
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, lambda _event, _step: None, lambda: None)
+    assert isinstance(ended.error, StaleError)
+    assert "10.0.0.99" in host.filters["guard-web01-000001"].xml
+
+
+def test_a_result_that_does_not_hold_is_taken_back(host: MemoryHost, tmp_path: Path) -> None:
+    before = host.filters["guard-web01-000001"].definition
+    plan = make_plan(site(AFTER), host.inspect(), "kvm01")
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, lambda _event, _step: None, lambda: HostError("not proven"))
+    assert not ended.ok
+    assert host.filters["guard-web01-000001"].definition == before
+
+
+def test_a_port_that_an_interrupted_run_left_closed_is_opened_once_it_is_proven(
+    host: MemoryHost, tmp_path: Path
+) -> None:
+    host.closed.add("vnet0")
+    assert [drift.field for drift in diff(site(BEFORE), host.inspect(), "kvm01")] == [f"{owner(host, 'vnet0')}.gate"]
+    assert bring(host, site(BEFORE), tmp_path).ok
+    assert not host.closed
+
+
+def owner(host: MemoryHost, port: str) -> str:
+    return host.bindings[port].mac
+
+
+def test_rules_that_were_flushed_are_rebuilt_behind_the_gate(host: MemoryHost, tmp_path: Path) -> None:
+    port = next(nic.port for nic in host.domains["web01"].live if nic.mac == mac(1))
+    assert port
+    del host.rules[port]
+    assert bring(host, site(BEFORE), tmp_path).ok
+    assert host.writes == [("close_gate", port), ("rebuild_binding", port), ("open_gate", port)]

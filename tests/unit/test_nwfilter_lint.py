@@ -1,0 +1,148 @@
+"""What libvirt takes and weakens is named, at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from samples.odd_filters import DIFFERENT, REFUSED, Refused, reference, rule
+from strategies import filter_texts
+from test_nwfilter_canonical import MALFORMED, STOCK, place
+
+from reconciler.model.problem import Severity
+from reconciler.nwfilter.lint import examine, lint
+from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.syntax import FilterSyntax
+
+FINDINGS = (
+    ("filter-two-protocols", rule("<ip protocol='tcp'/>¦<tcp dstportstart='22'/>")),
+    ("filter-unknown-element", "<filter name='f'>\n  ¦<ruel action='drop' direction='in'/></filter>"),
+    ("filter-unknown-element", rule("¦<tcpv6/>")),
+    ("filter-unknown-element", reference("¦<param name='IP' value='1'/>")),
+    ("filter-unknown-attribute", "<filter name='f' chain='root' prio='¦1'/>"),
+    ("filter-unknown-attribute", rule("", " statmatch='¦false'")),
+    ("filter-unknown-attribute", rule("<tcp dstport='¦22'/>")),
+    ("filter-unknown-attribute", rule("<tcp-ipv6 flags='¦SYN/SYN'/>")),
+    ("filter-unknown-attribute", reference("<parameter name='IP' value='1' mask='¦8'/>")),
+    ("filter-stray-text", "<filter name='f'>¦<rule action='drop' direction='in'>-- all</rule></filter>"),
+    ("filter-match-lost", rule("<tcp match='no' dstportstart='¦22'/>")),
+    ("filter-match-lost", rule("<icmp match='no' type='8'/><icmp code='¦0'/>")),
+    ("filter-match-lost", rule("<ip srcipaddr='10.0.0.0'/><ip match='no' srcipmask='¦8'/>")),
+    ("filter-match-lost", rule("<tcp srcportstart='1'/><tcp match='no' srcportend='¦9'/>")),
+    ("filter-match-lost", rule("<arp arpsrcipaddr='10.0.0.0'/><arp match='no' arpsrcipmask='¦8'/>")),
+    ("filter-match-lost", rule("<ip match='¦no'/>")),
+    ("filter-match-value", rule("<ip match='¦No' srcipaddr='10.0.0.1'/>")),
+    ("filter-ipset", rule("<tcp ipset='¦x' ipsetflags='src'/>")),
+    ("filter-ipset", rule("<all ipset='¦x'/>")),
+    ("filter-ipset", rule("<all-ipv6 ipsetflags='¦src'/>")),
+    ("filter-attribute-alone", rule("<tcp dstportend='¦22'/>")),
+    ("filter-attribute-alone", rule("<ip srcipmask='¦24'/>")),
+    ("filter-attribute-alone", rule("<mac srcmacmask='¦ff:ff:ff:00:00:00'/>")),
+    ("filter-attribute-alone", rule("<arp arpsrcipmask='¦$IPMASK'/>")),
+    ("filter-attribute-alone", rule("<udp srcipto='¦10.0.0.9'/>")),
+    ("filter-attribute-alone", rule("<icmpv6 code='¦1'/>")),
+    ("filter-attribute-alone", rule("<stp root-cost-hi='¦1'/>")),
+    ("filter-mask-zero", rule("<ip srcipaddr='10.0.0.1' srcipmask='¦0'/>")),
+    ("filter-mask-zero", rule("<ipv6 srcipaddr='$IPV6' srcipmask='¦::'/>")),
+    ("filter-mask-zero", rule("<mac srcmacaddr='$MAC' srcmacmask='¦0:0:0:0:0:0'/>")),
+    ("filter-state-empty", rule("<tcp state='¦'/>")),
+    ("filter-family", rule("<ip srcipaddr='¦$IPV6'/>")),
+    ("filter-family", rule("<ip srcipaddr='$IP' srcipmask='¦$IPV6MASK'/>")),
+    ("filter-family", rule("<ipv6 srcipaddr='¦$IP'/>")),
+    ("filter-family", rule("<arp arpsrcipaddr='¦$IPV6[@1]'/>")),
+    ("filter-parameter-invalid", reference("<parameter name='IP' value='¦10.9.0.0/24'/>")),
+    ("filter-parameter-invalid", reference("<parameter name='¦I-P' value='10.9.0.1'/>")),
+    ("filter-parameter-invalid", reference("<parameter name='¦' value='10.9.0.1'/>")),
+    ("filter-parameter-invalid", reference("¦<parameter name='IP'/>")),
+    ("filter-priority-ignored", "<filter name='f' priority='¦-700'/>"),
+    ("filter-priority-zero", "<filter name='f' chain='mac' priority='¦0'/>"),
+    ("filter-name-characters", "<filter name='¦a&amp;b'/>"),
+    ("filter-name-characters", "<filter name='¦a/b'/>"),
+    ("filter-name-characters", "<filter name='f'><filterref filter='¦‘x’'/></filter>"),
+    ("filter-reference-empty", "<filter name='f'><filterref filter='¦'/></filter>"),
+    ("filter-rule-priority", rule("", " priority='¦1001'")),
+    ("filter-rule-priority", rule("", " priority='¦high'")),
+    ("filter-rule-statematch", rule("", " statematch='¦no'")),
+    ("filter-attribute-overridden", rule("<ip srcipaddr='¦10.0.0.1'/><ip srcipaddr='10.0.0.2'/>")),
+    ("filter-address-ambiguous", rule("<ip srcipaddr='¦010.1.2.3'/>")),
+    ("filter-address-ambiguous", rule("<ip srcipaddr='¦10.1'/>")),
+    ("filter-address-ambiguous", rule("<ipv6 srcipaddr='¦fe80::1%1'/>")),
+    ("filter-number-ambiguous", rule("<tcp dstportstart='¦080'/>")),
+    ("filter-number-ambiguous", rule("<tcp dstportstart='¦ff'/>")),
+    ("filter-boolean", rule("<arp gratuitous='¦True'/>")),
+    ("filter-boolean", rule("<arp gratuitous='¦false'/>")),
+    ("filter-icmp-protocol", rule("<ipv6 type='¦133'/>")),
+    ("filter-icmp-protocol", rule("<ipv6 protocol='tcp' code='¦1'/>")),
+    ("filter-comment-long", rule(f"<ip comment='¦{'x' * 257}'/>")),
+    ("filter-variable", rule("<ip srcipaddr='¦$A[1].2'/>")),
+    ("filter-variable", rule("<ip srcipaddr='¦$'/>")),
+)
+
+
+@pytest.mark.parametrize(("id", "marked"), FINDINGS)
+def test_findings_name_id_and_place(id: str, marked: str) -> None:
+    text, line, column = place(marked)
+    problems = lint(text, "filters/x.xml")
+    assert [(problem.id, str(problem.origin)) for problem in problems] == [(id, f"filters/x.xml:{line}:{column}")]
+    assert problems[0].severity is Severity.ERROR
+
+
+def test_the_early_drop_form_is_a_warning() -> None:
+    text, line, column = place(rule("<ipv6 match='no' srcipaddr='¦$IPV6'/>"))
+    (problem,) = lint(text)
+    assert (problem.id, problem.severity) == ("filter-negated-list", Severity.WARNING)
+    assert (problem.origin.line, problem.origin.column) == (line, column)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
+def test_what_the_parser_refuses_is_found_at_the_same_place(case: Refused) -> None:
+    text, line, column = place(case.text)
+    filter, problems = examine(text)
+    assert filter is None
+    assert (case.id, line, column) in [(found.id, found.origin.line, found.origin.column) for found in problems]
+
+
+@pytest.mark.parametrize(("id", "marked"), MALFORMED)
+def test_malformed_xml_is_one_problem(id: str, marked: str) -> None:
+    text, line, column = place(marked)
+    assert [(p.id, p.origin.line, p.origin.column) for p in lint(text)] == [(id, line, column)]
+
+
+def test_every_problem_is_found_at_once_in_the_order_of_the_file() -> None:
+    text = """<filter name='f' chain='input'>
+  <rule action='dorp' direction='in'><ip srcipaddr='10.0.0.0/8' dstipmask='0'/></rule>
+  <rule direction='out'/>
+</filter>"""
+    assert [problem.id for problem in lint(text)] == [
+        "filter-chain",
+        "filter-rule-action",
+        "filter-address-cidr",
+        "filter-mask-zero",
+        "filter-attribute-alone",
+        "filter-rule-action",
+    ]
+
+
+@pytest.mark.parametrize("path", STOCK, ids=lambda path: path.stem)
+def test_libvirts_own_filters_have_no_problem(path: Path) -> None:
+    assert lint(path.read_bytes(), str(path)) == ()
+
+
+@pytest.mark.parametrize("pair", DIFFERENT, ids=lambda pair: pair[0])
+def test_deliberate_filters_are_not_refused(pair: tuple[str, str, str]) -> None:
+    for text in pair[1:]:
+        assert examine(text)[0] == parse_filter(text)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(filter_texts(wrong=True))
+def test_lint_and_parser_agree_on_what_is_refused(text: str) -> None:
+    filter, problems = examine(text)
+    try:
+        expected = parse_filter(text)
+    except FilterSyntax as error:
+        assert filter is None
+        assert error.problem() in problems
+    else:
+        assert filter == expected
