@@ -44,9 +44,7 @@ class _Leash:
 _leashes: dict[str, _Leash] = {}
 
 
-def up(
-    name: str = "lab", *, keep: bool = True, stp: bool = False, bridges: Sequence[str] = ("br0",)
-) -> Lab:
+def up(name: str = "lab", *, keep: bool = True, stp: bool = False, bridges: Sequence[str] = ("br0",)) -> Lab:
     """Start a lab and return when its libvirtd answers. With `keep` it outlives this process.
 
     Raises `LabError` when there is one of this name, `UsageError` for a bad name or without root's rights, `HostError`
@@ -94,9 +92,7 @@ def sweep() -> tuple[str, ...]:
 
 
 @contextmanager
-def lab(
-    name: str | None = None, *, stp: bool = False, bridges: Sequence[str] = ("br0",)
-) -> Iterator[Lab]:
+def lab(name: str | None = None, *, stp: bool = False, bridges: Sequence[str] = ("br0",)) -> Iterator[Lab]:
     """A lab for the length of a `with` block, that ends with this process at the latest. A random name by default."""
     name = name or f"lab-{secrets.token_hex(4)}"
     running = up(name, keep=False, stp=stp, bridges=bridges)

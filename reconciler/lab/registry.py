@@ -119,8 +119,12 @@ def claim(state: LabState) -> None:
         other = load(state.name)
         if other:
             raise LabError(_refusal(other), hint=f"`reconciler lab down {state.name}` removes it")
-        state.folder.mkdir(mode=0o711)
-        _store(state)
+        try:
+            state.folder.mkdir(mode=0o711)
+            _store(state)
+        except BaseException:
+            _remove(state.folder)
+            raise
 
 
 def update(state: LabState) -> None:
@@ -182,6 +186,8 @@ def _store(state: LabState) -> None:
 
 def _remove(folder: Path) -> None:
     """Kill a lab's processes, and with them its namespaces and mounts; then its files, the state last."""
+    if not folder.is_dir():
+        return
     cache.harvest(folder / "cache")
     tasks.kill(tasks.with_arguments("init.py", str(folder)), REMOVAL_SECONDS)
     deadline = time.monotonic() + REMOVAL_SECONDS

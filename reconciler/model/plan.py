@@ -75,7 +75,7 @@ class ChangeLiveFilterref:
 
     def describe(self) -> str:
         new = self.filterref.filter if self.filterref else "no filter"
-        return f"switch {self.guest}'s running interface {self.mac} ({self.port}) to {new}, its port closed meanwhile"
+        return f"switch {self.guest}'s port {self.port} to {new}, closed meanwhile"
 
     def inverse(self) -> Action:
         return ChangeLiveFilterref(self.guest, self.mac, self.port, self.previous, self.filterref, None)

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from reconciler.model.problem import Problem, Severity
 from reconciler.nwfilter.document import Document, Element
-from reconciler.nwfilter.protocols import COMPANIONS, COPIED_SIGNS, IPSET_PROTOCOLS, PROTOCOLS
+from reconciler.nwfilter.protocols import COMPANIONS, COPIED_SIGNS, IPSET_PROTOCOLS, PORTS, PROTOCOLS
 from reconciler.nwfilter.values import MAX_COMMENT_BYTES, Kind, canonical_value
 
 _MASKS = frozenset({Kind.MAC_MASK, Kind.IPV4_MASK, Kind.IPV6_MASK})
@@ -19,6 +19,7 @@ _NUMBERS = frozenset({Kind.UINT8, Kind.UINT16, Kind.UINT16_DECIMAL, Kind.UINT32,
 _ALL_ZERO = frozenset({"0", "00:00:00:00:00:00"})
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*|0[xX][0-9a-fA-F]+")
 _PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
+_WITHOUT_SIGN = ("state", "ipset")
 _ICMPV6 = frozenset({"icmpv6", "58", "0x3a", "3a"})
 _ICMP_ATTRIBUTES = ("type", "typeend", "code", "codeend")
 _VARIABLE_TAIL = re.compile(r"\$[A-Za-z0-9_]*\[[^]]*\].")
@@ -56,6 +57,8 @@ class _Matches:
         yield from self._alone()
         yield from self._ipset()
         yield from self._icmp_header()
+        yield from self._negated_protocol()
+        yield from self._state()
         yield from self._negated_list()
 
     def _problem(self, id: str, name: str, message: str, hint: str = "", element: Element | None = None) -> Problem:
@@ -131,7 +134,11 @@ class _Matches:
             yield self._problem("filter-family", name, message, hint, element)
 
     def _lost_signs(self) -> Iterator[Problem]:
-        signs = {name: element.attributes.get("match") == "no" for name, element in self.owners.items()}
+        for name in _WITHOUT_SIGN:
+            if self._is_negated(name) and (name != "ipset" or self.protocol in IPSET_PROTOCOLS):
+                message = f"libvirt ignores match='no' for {name}"
+                yield self._problem("filter-match-lost", name, message, "write the opposite rule")
+        signs = {name: self._is_negated(name) for name in self.owners}
         for name, leader in self._sign_leaders():
             if name in signs and signs[name] is not signs.get(leader, False):
                 meant, taken = ("no", "yes") if signs[name] else ("yes", "no")
@@ -175,12 +182,29 @@ class _Matches:
             message = f"{found[0]} in <ipv6> needs protocol='icmpv6': without it no port can use this filter"
             yield self._problem("filter-icmp-protocol", found[0], message, "add protocol='icmpv6'")
 
+    def _negated_protocol(self) -> Iterator[Problem]:
+        """ebtables takes ports, types and codes only with `protocol` matched as it is."""
+        dependents = (*_ICMP_ATTRIBUTES, *PORTS)
+        if self._is_negated("protocol") and any(name in self.owners for name in dependents):
+            message = f"ports and types in <{self.protocol}> need their protocol without match='no'"
+            hint = "without that no port can use this filter"
+            yield self._problem("filter-protocol-negated", "protocol", message, hint)
+
+    def _state(self) -> Iterator[Problem]:
+        stateless = self.rule.attributes.get("statematch", "").lower() in ("0", "false")
+        if "state" in self.owners and stateless:
+            message = "libvirt ignores the state in a rule with statematch='false', and matches more"
+            yield self._problem("filter-state-ignored", "state", message, "remove statematch")
+
+    def _is_negated(self, name: str) -> bool:
+        return name in self.owners and self.owners[name].attributes.get("match") == "no"
+
     def _negated_list(self) -> Iterator[Problem]:
         if self.rule.attributes.get("action") not in ("drop", "reject"):
             return
         for name, element in self.owners.items():
             text = element.attributes[name]
-            if text.startswith("$") and "[" not in text and element.attributes.get("match") == "no":
+            if text.startswith("$") and "[" not in text and self._is_negated(name):
                 if text == "$MAC":
                     continue
                 message = f"with two or more values of {text} this rule drops everything"

@@ -159,7 +159,10 @@ class GuestPlanner:
         rebuilds: int = 0,
     ) -> Step:
         filters = tuple(
-            f"filter:{name}" for r in references for name in closure(self._known.get, r.filter) if name in self._redefined
+            f"filter:{name}"
+            for r in references
+            for name in closure(self._known.get, r.filter)
+            if name in self._redefined
         )
         disruption = Disruption.REBUILD if rebuilds else Disruption.NONE
         return Step(identifier, action, reason, disruption, rebuilds, rebuilds * self._seconds, (*filters, *before))

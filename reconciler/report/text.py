@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
-from reconciler.model.plan import Plan, Waiting
+from reconciler.model.plan import DefineFilter, Plan, Step, Waiting
 from reconciler.model.problem import Problem
 
 if TYPE_CHECKING:
@@ -44,17 +44,37 @@ def show_drift(console: Console, drift: Iterable[Drift]) -> None:
 
 
 def show_plan(console: Console, plan: Plan) -> None:
-    """Two lines a step: what it does, and why, at what cost, and how it is taken back."""
-    for number, step in enumerate(plan.steps, 1):
-        console.print(f"{number:>3}  {escape(step.action.describe())}", style="bold")
-        cost = f"{step.disruption}, {_count(step.rebuilds, 'rebuild')}, {step.seconds:.1f} s"
-        reason = f"because {step.reason}" + (f" ({cost})" if step.rebuilds else "")
-        console.print(f"     {escape(reason)}; revert: {escape(step.revert)}", style="dim")
+    """Two lines a step: what it does, and why, at what cost, and how it is taken back. New filters share a line."""
+    number = 1
+    for are_new, group in groupby(plan.steps, key=_defines_new_filter):
+        steps = tuple(group)
+        if are_new and len(steps) > 1:
+            _show_new_filters(console, number, steps)
+        else:
+            for position, step in enumerate(steps, number):
+                _show_step(console, position, step)
+        number += len(steps)
     if plan.steps:
         console.print(f"{summary(plan)} (digest {plan.digest[:12]})")
     for note in plan.notes:
         console.print(f"note: {escape(note)}", style="yellow")
     show_waiting(console, plan.waiting)
+
+
+def _defines_new_filter(step: Step) -> bool:
+    return isinstance(step.action, DefineFilter) and step.action.previous_xml is None
+
+
+def _show_new_filters(console: Console, number: int, steps: tuple[Step, ...]) -> None:
+    names = ", ".join(step.action.target.removeprefix("filter/") for step in steps)
+    console.print(f"{number:>3}  define {len(steps)} filters: {escape(names)}", style="bold")
+    console.print("     because the site has them, libvirt does not; revert: undefine them", style="dim")
+
+
+def _show_step(console: Console, number: int, step: Step) -> None:
+    console.print(f"{number:>3}  {escape(step.action.describe())}", style="bold")
+    cost = f" ({step.disruption}, {_count(step.rebuilds, 'rebuild')}, {step.seconds:.1f} s)" if step.rebuilds else ""
+    console.print(f"     because {escape(step.reason)}{cost}; revert: {escape(step.revert)}", style="dim")
 
 
 def show_waiting(console: Console, waiting: Iterable[Waiting]) -> None:

@@ -7,13 +7,17 @@ ingress: to the bridge they come from the guest. So the filter, the gate and the
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
 
 from reconciler.host.processes import clean_environment
 from reconciler.lab.handle import Lab
@@ -23,20 +27,13 @@ STREAM = Path(__file__).parent / "stream.py"
 LISTENER = "listen0"
 
 
-def mac_bytes(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))
-
-
-def udp_frame(mac: str, source: str, label: int = 0) -> bytes:
-    """A broadcast UDP datagram from an address; IPv4 or IPv6 as the address is."""
-    address = ip_address(source)
-    udp = struct.pack("!HHHH", 40000 + label, 40001, 16, 0) + b"probe!!!"
-    if address.version == 4:
-        header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 36, 0, 0, 64, 17, 0, address.packed, b"\xff" * 4)
-        return b"\xff" * 6 + mac_bytes(mac) + b"\x08\x00" + header + udp + b"\0" * 10
-    group = ip_address("ff02::1").packed
-    header = struct.pack("!IHBB", 6 << 28, 16, 17, 64) + address.packed + group
-    return bytes.fromhex("333300000001") + mac_bytes(mac) + b"\x86\xdd" + header + udp
+def udp_frame(mac: str, source: str) -> bytes:
+    """A UDP datagram to all from an address; IPv4 or IPv6 as the address is."""
+    if ip_address(source).version == 4:
+        packet = Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / IP(src=source, dst="255.255.255.255")
+    else:
+        packet = Ether(src=mac, dst="33:33:00:00:00:01") / IPv6(src=source, dst="ff02::1")
+    return bytes(packet / UDP(sport=40000, dport=40001) / b"a probe of the tests")
 
 
 class Stream:
@@ -97,8 +94,6 @@ def stream(lab: Lab, tap: str, frames: dict[str, bytes], folder: Path, rate: int
 
 def wait_for_forwarding(lab: Lab, port: str, seconds: float = 20.0) -> None:
     """With STP on, a new port forwards only after listening and learning."""
-    import time
-
     deadline = time.monotonic() + seconds
     while "state forwarding" not in lab.run(["bridge", "link", "show", "dev", port]).stdout:
         assert time.monotonic() < deadline, f"{port} does not forward after {seconds} s"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,21 +168,53 @@ def test_without_the_gate_forged_frames_pass_so_the_test_above_can_fail(desk: De
     assert counted.arrived("forged") > 0
 
 
+# libvirt accepts it, and iptables refuses it when the rules are built: there is no such set.
+BROKEN = b"""<filter name='broken' chain='root'>
+  <filterref filter='guest-ipv4'/>
+  <rule action='accept' direction='in'><all ipset='nosuchset' ipsetflags='src'/></rule>
+</filter>
+"""
+
+
 def test_a_failing_change_puts_the_old_filterref_and_its_rules_back(desk: Desk) -> None:
     before = desk.virsh("dumpxml", "db01"), desk.rules(desk.port("db01"))
-    desk.commit(db01=guest_yaml("db01", 2, "[10.0.0.22]", '["2001:db8::20"]', attach="direct"))
-    # libvirt names its temporary chains; one that is there already and is jumped to makes the new rules fail.
-    port = desk.port("db01")
-    desk.lab.run(["ebtables", "-t", "nat", "-N", f"libvirt-J-{port}"])
-    desk.lab.run(["ebtables", "-t", "nat", "-A", "OUTPUT", "-o", "nowhere", "-j", f"libvirt-J-{port}"])
-    try:
-        ended = desk.command("apply")
-    finally:
-        desk.lab.run(["ebtables", "-t", "nat", "-F", "OUTPUT"])
-        desk.lab.run(["ebtables", "-t", "nat", "-X", f"libvirt-J-{port}"], check=False)
-    assert ended.returncode == 1, ended.stdout + ended.stderr
-    assert (desk.virsh("dumpxml", "db01"), desk.rules(port)) == before
+    (desk.repository / "filters/broken.xml").write_bytes(BROKEN)
+    desk.commit(db01=guest_yaml("db01", 2, "[10.0.0.20]", attach="direct").replace(b"attach", b"filter: broken\n    attach"))
+    ended = desk.command("apply")
+    assert ended.returncode == 1 and "libvirt refused" in ended.stderr, ended.stdout + ended.stderr
+    assert (desk.virsh("dumpxml", "db01"), desk.rules(desk.port("db01"))) == before
     assert "reconciler" not in desk.lab.run(["nft", "list", "tables"]).stdout
+    assert "broken" not in desk.virsh("nwfilter-list")
+
+
+def test_a_port_whose_rules_cannot_be_restored_stays_closed_until_they_are_proven(desk: Desk, tmp_path: Path) -> None:
+    desk.commit(db01=guest_yaml("db01", 2, "[10.0.0.22]", '["2001:db8::20"]', attach="direct"))
+    port = desk.port("db01")
+    frames = {"old": udp_frame(mac(2), "10.0.0.20"), "new": udp_frame(mac(2), "10.0.0.22")}
+    with no_new_rules(desk.lab, port), stream(desk.lab, port, frames, tmp_path) as counted:
+        ended = desk.command("apply")
+        assert ended.returncode == 1 and f"port {port} of guest db01 was left closed" in ended.stderr
+        closed = desk.lab.run(["nft", "list", "table", "bridge", "reconciler"]).stdout
+    assert f'"{port}"' in closed
+    assert counted.arrived("new") == 0 < counted.sent("new")
+    interrupted = desk.command("diff")
+    assert "was interrupted" in interrupted.stderr and ".gate: closed" in interrupted.stdout
+    desk.apply()
+    assert desk.document("diff")["drift"] == []
+    assert "reconciler" not in desk.lab.run(["nft", "list", "tables"]).stdout
+
+
+@contextmanager
+def no_new_rules(lab: Lab, port: str) -> Iterator[None]:
+    """Make libvirt fail to build rules for a port: its temporary chain is there already, and in use."""
+    ebtables = ["ebtables", "-t", "nat"]
+    lab.run([*ebtables, "-N", f"libvirt-J-{port}"])
+    lab.run([*ebtables, "-A", "OUTPUT", "-o", "nowhere", "-j", f"libvirt-J-{port}"])
+    try:
+        yield
+    finally:
+        lab.run([*ebtables, "-F", "OUTPUT"])
+        lab.run([*ebtables, "-X", f"libvirt-J-{port}"], check=False)
 
 
 def test_a_hand_made_change_is_found_and_put_right(desk: Desk, tmp_path: Path) -> None:
