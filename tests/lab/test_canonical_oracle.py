@@ -13,6 +13,7 @@ import libvirt
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from samples.odd_filters import DIFFERENT, ODD_FILTERS, REFUSED, Odd, Refused
+from sizes import examples
 from strategies import filter_texts
 
 from reconciler.nwfilter.format import format_filter
@@ -30,7 +31,7 @@ DECLINED_HERE = {"filter-comment-garbled", "xml-doctype"}
 
 Oracle = Callable[[str], str | None]
 ORACLE_SETTINGS = settings(
-    max_examples=400, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(400, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -95,9 +95,7 @@ def rules_outside() -> str:
     return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
 
 
-def test_guests_outlive_the_daemon(
-    lab: Lab, connection: libvirt.virConnect, eventually: Callable[..., None]
-) -> None:
+def test_guests_outlive_the_daemon(lab: Lab, connection: libvirt.virConnect, eventually: Callable[..., None]) -> None:
     start_tiny(connection, "guest", filterref=CLEAN_TRAFFIC)
     chains = lab.run(["ebtables", "-t", "nat", "-L"]).stdout
     pid = lab.daemon_pid

@@ -8,6 +8,7 @@ import libvirt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sizes import examples
 
 from reconciler.domain.parse import parse_domain
 from reconciler.domain.rewrite import interface_xml, set_filterref
@@ -48,9 +49,7 @@ def connection() -> Iterator[libvirt.virConnect]:
 
 
 @settings(
-    deadline=None,
-    derandomize=True,
-    max_examples=60,
+    max_examples=examples(60, 3000),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(first=FILTERREFS, second=FILTERREFS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from samples.odd_filters import rule
+from sizes import examples
 from strategies import filters
 
 from reconciler.model.filter import FilterRef, Match, NwFilter, Rule
@@ -11,7 +12,7 @@ from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.parse import parse_filter
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(max_examples=examples(300, 15000))
 @given(filters())
 def test_reading_what_was_formatted_gives_the_same(filter: NwFilter) -> None:
     assert parse_filter(format_filter(filter, None)) == filter

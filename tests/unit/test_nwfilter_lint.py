@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from samples.odd_filters import DIFFERENT, REFUSED, Refused, reference, rule
+from sizes import examples
 from strategies import filter_texts
 from test_nwfilter_canonical import MALFORMED, STOCK, place
 
@@ -140,7 +141,7 @@ def test_deliberate_filters_are_not_refused(pair: tuple[str, str, str]) -> None:
         assert examine(text)[0] == parse_filter(text)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=examples(200, 10000))
 @given(filter_texts(wrong=True))
 def test_lint_and_parser_agree_on_what_is_refused(text: str) -> None:
     filter, problems = examine(text)

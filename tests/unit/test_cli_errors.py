@@ -1,0 +1,122 @@
+"""What goes wrong is said in one sentence with a hint, never a traceback, and nothing was done (promise P8)."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sites import EXAMPLE
+
+
+def command(*arguments: str, var: Path) -> subprocess.CompletedProcess[str]:
+    argv = [
+        sys.executable,
+        "-m",
+        "reconciler",
+        "--site",
+        str(EXAMPLE),
+        "--host",
+        "kvm01",
+        "--var",
+        str(var),
+        *arguments,
+    ]
+    return subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def refused(ended: subprocess.CompletedProcess[str], exit_code: int, *words: str) -> None:
+    assert ended.returncode == exit_code, ended.stdout + ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line]
+    assert lines[0].startswith("error: ") and lines[-1].startswith("hint: "), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "nothing was done" in ended.stderr
+    for word in words:
+        assert word in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize(("verb", "exit_code"), [("diff", 2), ("plan", 1), ("apply", 1), ("verify", 1)])
+def test_an_absent_socket(tmp_path: Path, verb: str, exit_code: int) -> None:
+    uri = f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
+    refused(command("--connect", uri, verb, var=tmp_path), exit_code, "does not exist", "start libvirtd")
+
+
+def test_a_socket_behind_which_nobody_listens(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "libvirt-sock"))
+    uri = f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
+    refused(command("--connect", uri, "diff", var=tmp_path), 2, "does not answer", "libvirtd is not running")
+
+
+@pytest.mark.parametrize(
+    "uri", ["qemu+ssh://root@elsewhere/system", "qemu+tcp://10.0.0.1/system", "qemu://other/system"]
+)
+def test_a_daemon_of_another_machine_whose_rules_cannot_be_read(tmp_path: Path, uri: str) -> None:
+    refused(command("--connect", uri, "diff", var=tmp_path), 2, "another machine", "on that host itself")
+
+
+@pytest.mark.parametrize("uri", ["test:///default", "qemu:///session", "nonsense", "qemu://["])
+def test_a_uri_of_no_system_daemon(tmp_path: Path, uri: str) -> None:
+    ended = command("--connect", uri, "diff", var=tmp_path)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr and ended.stderr.startswith("error: ")
+
+
+def test_a_host_that_the_site_does_not_have(tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "reconciler",
+        "--site",
+        str(EXAMPLE),
+        "--host",
+        "kvm99",
+        "--var",
+        str(tmp_path),
+        "diff",
+    ]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+    refused(ended, 2, "'kvm99'", "kvm01")
+
+
+def test_a_folder_that_is_no_site(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(tmp_path), "check"]
+    refused(subprocess.run(argv, check=False, capture_output=True, text=True), 1, "site.yaml")
+
+
+def test_an_unusable_configuration_is_named_with_its_place(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("connect: qemu:///system\nbranhc: main\n")
+    argv = [sys.executable, "-m", "reconciler", "--config", str(config), "diff"]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert f"{config}:2:1" in ended.stderr and "'branhc'" in ended.stderr
+
+
+def test_a_reader_of_json_gets_the_error_as_json(tmp_path: Path) -> None:
+    uri = f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
+    ended = command("--connect", uri, "--output", "json", "plan", var=tmp_path)
+    found = json.loads(ended.stdout)
+    assert found["schema"] == 1
+    assert "does not exist" in found["error"]["message"]
+    assert found["error"]["hint"]
+
+
+def test_problems_of_the_site_stop_every_verb_before_the_host_is_asked(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "guests").mkdir(parents=True)
+    (site / "site.yaml").write_text("hosts: {kvm01: {}}\n")
+    (site / "guests/a.yaml").write_text("name: b\ninterfaces: []\n")
+    argv = [sys.executable, "-m", "reconciler", "--site", str(site), "--var", str(tmp_path / "var"), "apply"]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert ended.returncode == 1
+    assert "guests/a.yaml:1:7" in ended.stderr and "nothing was applied" in ended.stderr
+
+
+def test_a_broken_pipe_is_no_error(tmp_path: Path) -> None:
+    argv = f"{sys.executable} -m reconciler schema guest | head -1"
+    ended = subprocess.run(argv, shell=True, check=False, capture_output=True, text=True)
+    assert "Traceback" not in ended.stderr
