@@ -7,6 +7,7 @@ that does not hold ends it with exit code 1.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -131,7 +132,8 @@ class Story:
             require(text.count(old) == 1, f"the example's web01 has {old.strip()!r}")
             text = text.replace(old, new)
         path.write_text(text)
-        show("git diff", self.git("diff", "--unified=0").split("@@", 1)[1])
+        changes = [line for line in self.git("diff", "--unified=0").splitlines() if re.match(r"[-+](?![-+]{2} )", line)]
+        show("git diff", "\n".join(changes))
 
     def expect_one_redefinition(self) -> None:
         self.reconciler("plan")

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -205,14 +206,22 @@ def _remove(folder: Path) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Hold the lock on the folder of all labs, which exists only as long as it is needed."""
-    handle = _lock()
+    """Hold the lock on the folder of all labs, which exists only as long as it is needed.
+
+    Ctrl-C waits meanwhile: between taking the lock and knowing it, it would leave us locked out by ourselves.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        yield
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        handle = _lock()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # other labs are in it
+                root().rmdir()
+            os.close(handle)
     finally:
-        with suppress(OSError):  # other labs are in it
-            root().rmdir()
-        os.close(handle)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _lock() -> int:

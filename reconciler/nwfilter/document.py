@@ -6,7 +6,10 @@ Read with expat: no DTD, so no entity can be declared, expanded or fetched.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from xml.parsers import expat
 
 from reconciler.model.origin import Origin
@@ -16,7 +19,9 @@ _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _TYPOGRAPHIC_QUOTES = tuple("‘’‚‛“”„‟′″«»")
 _TYPOGRAPHIC_DASH = re.compile("<![‐-―−]|[‐-―−]>")
-_ATTRIBUTE = re.compile(rb"""\s([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
+_ATTRIBUTE = re.compile(rb"""\s+([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
+_TAG_NAME = re.compile(rb"<[^\s/>]+")
+_CONTINUATION_BYTE = re.compile(rb"[\x80-\xbf]")
 _ENTITY = re.compile("&(?!(?:amp|lt|gt|quot|apos);)[^&;]+;")
 _UNDEFINED = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
 _MISMATCH = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
@@ -35,31 +40,49 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A well-formed document; `source` is its text in UTF-8."""
+    """A well-formed document; `source` is its text in UTF-8.
+
+    Places are looked up in tables: a search from the start of the file for each would be quadratic.
+    """
 
     root: Element
     source: bytes
     path: str = ""
+    _lines: Sequence[int] = field(init=False, repr=False, compare=False)
+    _continuations: Sequence[int] = field(init=False, repr=False, compare=False)
+    _values: dict[int, dict[str, int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        lines = accumulate((len(line) + 1 for line in self.source.split(b"\n")), initial=0)
+        continuations = () if self.source.isascii() else _CONTINUATION_BYTE.finditer(self.source)
+        object.__setattr__(self, "_lines", tuple(lines))
+        object.__setattr__(self, "_continuations", tuple(match.start() for match in continuations))
+        object.__setattr__(self, "_values", {})
 
     def origin(self, element: Element, attribute: str | None = None) -> Origin:
         """Where an element starts, or the value of one of its attributes."""
         offset = element.start
         if attribute is not None:
-            offset = self._value_offset(element, attribute)
+            offset = self._value_offsets(element).get(attribute, offset)
         return self._position(offset)
 
-    def _value_offset(self, element: Element, attribute: str) -> int:
-        position = element.start
-        while match := _ATTRIBUTE.search(self.source, position):
-            if _local(match[1].decode()) == attribute:
-                return match.start(2) + 1
-            position = match.end()
-        return element.start
+    def _value_offsets(self, element: Element) -> dict[str, int]:
+        """Where the values of an element's attributes start; the first of a name, as in `_without_prefixes`."""
+        offsets = self._values.get(element.start)
+        if offsets is None:
+            offsets = self._values[element.start] = {}
+            tag = _TAG_NAME.match(self.source, element.start)
+            position = tag.end() if tag else element.start
+            while match := _ATTRIBUTE.match(self.source, position):
+                offsets.setdefault(_local(match[1].decode()), match.start(2) + 1)
+                position = match.end()
+        return offsets
 
     def _position(self, offset: int) -> Origin:
-        line_start = self.source.rfind(b"\n", 0, offset) + 1
-        line = self.source.count(b"\n", 0, offset) + 1
-        return Origin(self.path, line, len(self.source[line_start:offset].decode()) + 1)
+        line = bisect_right(self._lines, offset)
+        start = self._lines[line - 1]
+        hidden = bisect_left(self._continuations, offset) - bisect_left(self._continuations, start)
+        return Origin(self.path, line, offset - start - hidden + 1)
 
 
 def read_document(text: bytes | str, path: str = "") -> Document:

@@ -14,7 +14,7 @@ from reconciler.model.problem import Problem, Severity
 from reconciler.nwfilter.document import Document, Element, read_document
 from reconciler.nwfilter.lint_match import lint_matches
 from reconciler.nwfilter.parse import chain_default_priority, read_filter, rule_protocol_elements
-from reconciler.nwfilter.protocols import PRIORITIES, PROTOCOLS
+from reconciler.nwfilter.protocols import ETHERNET_PROTOCOLS, PRIORITIES, PROTOCOLS
 from reconciler.nwfilter.syntax import FilterSyntax
 from reconciler.nwfilter.values import integer
 
@@ -32,6 +32,8 @@ _CHILDREN = {
     "filterref": frozenset({"parameter"}),
 }
 _STATEMATCH = frozenset({"0", "1", "false", "true"})
+_CHAIN_PROTOCOLS = {"ipv4": "ip", "ipv6": "ipv6", "arp": "arp", "rarp": "rarp", "vlan": "vlan"}
+"""Chains that see frames of one ethertype only, by the prefix of their name, and the element that matches these."""
 
 
 def lint(text: bytes | str, path: str = "") -> tuple[Problem, ...]:
@@ -45,6 +47,11 @@ def examine(text: bytes | str, path: str = "") -> tuple[NwFilter | None, tuple[P
         document = read_document(text, path)
     except FilterSyntax as error:
         return None, (error.problem(),)
+    return examine_document(document)
+
+
+def examine_document(document: Document) -> tuple[NwFilter | None, tuple[Problem, ...]]:
+    """As `examine`, of a text that is well-formed."""
     refused: list[FilterSyntax] = []
     filter = read_filter(document, refused.append)
     problems = [error.problem() for error in refused]
@@ -146,8 +153,24 @@ class _Linter:
             if child.name in PROTOCOLS and child.name != elements[0].name:
                 message = f"a rule has one protocol: libvirt drops <{child.name}> after <{elements[0].name}>"
                 yield self._problem("filter-two-protocols", child, None, message, "write a rule for each protocol")
-        if elements:
-            yield from lint_matches(self._document, rule, elements)
+        if not elements:
+            return
+        misplaced = self._misplaced(elements[0])
+        if misplaced:
+            yield misplaced
+        for problem in lint_matches(self._document, rule, elements):
+            if not misplaced or problem.id != "filter-family":  # the right element has the right family
+                yield problem
+
+    def _misplaced(self, element: Element) -> Problem | None:
+        """A protocol whose frames never come to this chain: the rule matches nothing."""
+        chain = self._document.root.attributes.get("chain", "")
+        own = next((protocol for prefix, protocol in _CHAIN_PROTOCOLS.items() if chain.startswith(prefix)), None)
+        if own is None or element.name not in ETHERNET_PROTOCOLS or element.name in (own, "mac"):
+            return None
+        message = f"<{element.name}> matches nothing in the chain {chain}: other frames come there"
+        hint = f"write <{own}>, or move the rule to a filter with another chain"
+        return self._problem("filter-chain-protocol", element, None, message, hint)
 
     def _rule_attributes(self, rule: Element) -> Iterator[Problem]:
         priority = rule.attributes.get("priority")

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from reconciler.model.origin import Origin
 from reconciler.model.problem import Problem, Severity
 from reconciler.nwfilter.document import Document, Element
+from reconciler.nwfilter.parse import rule_protocol_elements
 from reconciler.nwfilter.protocols import COMPANIONS, COPIED_SIGNS, IPSET_PROTOCOLS, PORTS, PROTOCOLS
 from reconciler.nwfilter.values import MAX_COMMENT_BYTES, Kind, canonical_value
+from reconciler.nwfilter.variables import AUTOMATIC, parse_variable
 
 _MASKS = frozenset({Kind.MAC_MASK, Kind.IPV4_MASK, Kind.IPV6_MASK})
 _IPV4_KINDS = frozenset({Kind.IPV4, Kind.IPV4_MASK})
@@ -22,6 +25,14 @@ _PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
 _WITHOUT_SIGN = ("state", "ipset")
 _ICMPV6 = frozenset({"icmpv6", "58", "0x3a", "3a"})
 _ICMP_ATTRIBUTES = ("type", "typeend", "code", "codeend")
+_EFFECTS = {
+    "drop": "drops everything",
+    "reject": "rejects everything",
+    "accept": "accepts everything",
+    "return": "lets everything through to what follows",
+}
+NEGATED_LIST = "filter-negated-list"
+NEGATED_LIST_HINT = "accept or return what matches in one rule, and drop the rest in the next"
 _VARIABLE_TAIL = re.compile(r"\$[A-Za-z0-9_]*\[[^]]*\].")
 
 
@@ -200,20 +211,43 @@ class _Matches:
         return name in self.owners and self.owners[name].attributes.get("match") == "no"
 
     def _negated_list(self) -> Iterator[Problem]:
-        if self.rule.attributes.get("action") not in ("drop", "reject"):
-            return
-        for name, element in self.owners.items():
-            text = element.attributes[name]
-            if text.startswith("$") and "[" not in text and self._is_negated(name):
-                if text == "$MAC":
-                    continue
-                message = f"with two or more values of {text} this rule drops everything"
-                hint = "accept or return what matches in one rule, and drop the rest in the next"
-                origin = self.document.origin(element, name)
-                yield Problem("filter-negated-list", origin, message, hint, Severity.WARNING)
+        for found in _negated_lists(self.document, self.rule, self.elements):
+            message = f"with two or more values of ${found.variable} this rule {found.effect}"
+            yield Problem(NEGATED_LIST, found.origin, message, NEGATED_LIST_HINT, Severity.WARNING)
 
 
 def _wrong_family(variable: str, kind: Kind) -> str:
     if kind in _IPV4_KINDS and variable.startswith("IPV6"):
         return "IPv4"
     return "IPv6" if kind in _IPV6_KINDS and variable in ("IP", "IPMASK") else ""
+
+
+@dataclass(frozen=True, slots=True)
+class NegatedList:
+    """A match='no' on all values of a variable.
+
+    libvirt makes a rule for each value, and with two of them every packet differs from one or the other.
+    """
+
+    origin: Origin
+    variable: str
+    effect: str
+
+
+def negated_lists(document: Document) -> tuple[NegatedList, ...]:
+    """All of a filter; whether they do harm only the interfaces that use it can tell."""
+    rules = (element for element in document.root.children if element.name == "rule")
+    return tuple(found for rule in rules for found in _negated_lists(document, rule, rule_protocol_elements(rule)))
+
+
+def _negated_lists(document: Document, rule: Element, elements: Sequence[Element]) -> Iterator[NegatedList]:
+    effect = _EFFECTS.get(rule.attributes.get("action", ""))
+    for element in elements if effect else ():
+        if element.attributes.get("match") != "no":
+            continue
+        masks = {mask for mask, address in COMPANIONS[element.name] if address in element.attributes}
+        for name, text in element.attributes.items():
+            variable = parse_variable(text)
+            is_list = variable is not None and variable.element is None and variable.name not in AUTOMATIC
+            if variable and effect and is_list and name in PROTOCOLS[element.name] and name not in masks:
+                yield NegatedList(document.origin(element, name), variable.name, effect)

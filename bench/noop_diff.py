@@ -1,0 +1,75 @@
+"""`reconciler diff` with nothing to do beside the floor: a bare loop over libvirt that reads and parses the same XML.
+
+Whole processes, in turn, on one private lab; prints medians and their ratio. Run it by `make bench`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from reconciler.host.processes import run
+from reconciler.lab.guests import NicSpec, tiny_domain_xml
+from reconciler.lab.labs import lab
+
+GUESTS = 10
+ROUNDS = 7
+FLOOR = """
+import sys, libvirt
+from lxml import etree
+connection = libvirt.open(sys.argv[1])
+for domain in connection.listAllDomains(0):
+    etree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+for name in connection.listNWFilters():
+    etree.fromstring(connection.nwfilterLookupByName(name).XMLDesc(0))
+"""
+SITE = "filters: {guest: {ipv4: guest-ipv4, dual: guest-dual-stack, ipv6: guest-ipv6, none: guest-locked}}\n"
+GUEST = 'name: {name}\ninterfaces:\n  - {{mac: "{mac}", filter: guest, ipv4: [10.0.0.{number}], ipv6: none}}\n'
+
+
+def main() -> None:
+    with lab() as private, tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_site(folder / "site")
+        for number in range(1, GUESTS + 1):
+            xml = folder / "guest.xml"
+            xml.write_text(tiny_domain_xml(f"g{number}", [NicSpec(mac(number))]))
+            run(["virsh", "--connect", private.uri, "define", str(xml)])
+        command = [sys.executable, "-m", "reconciler", "--connect", private.uri, "--site", str(folder / "site")]
+        command += ["--var", str(folder / "var")]
+        run([*command, "apply"])
+        floor = [sys.executable, "-c", FLOOR, private.uri]
+        pairs = [(seconds([*command, "diff"]), seconds(floor)) for _ in range(ROUNDS + 1)][1:]
+    ours, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(one / other for one, other in pairs)
+    print(
+        f"{GUESTS} guests, {ROUNDS} rounds: reconciler diff {ours:.3f} s, bare loop with lxml {bare:.3f} s, ratio {ratio:.2f}"
+    )
+
+
+def write_site(folder: Path) -> None:
+    example = Path(__file__).parent.parent / "state/filters"
+    (folder / "guests").mkdir(parents=True)
+    (folder / "filters").mkdir()
+    (folder / "site.yaml").write_text(SITE)
+    for path in example.glob("*.xml"):
+        (folder / "filters" / path.name).write_bytes(path.read_bytes())
+    for number in range(1, GUESTS + 1):
+        text = GUEST.format(name=f"g{number}", mac=mac(number), number=number)
+        (folder / "guests" / f"g{number}.yaml").write_text(text)
+
+
+def mac(number: int) -> str:
+    return f"52:54:00:00:00:{number:02x}"
+
+
+def seconds(argv: list[str]) -> float:
+    started = time.monotonic()
+    run(argv)
+    return time.monotonic() - started
+
+
+main()
