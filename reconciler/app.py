@@ -158,7 +158,7 @@ def _execute(plan: Plan, host: Host, settings: Settings, desired: Desired, notif
             return None
         first = wrong[0]
         return HostError(
-            f"after all steps {first.object} still differs on the {first.layer} layer: {first.field} is {first.actual!r}, "
+            f"after all steps {first.object} still differs ({first.layer} layer): {first.field} is {first.actual!r}, "
             f"not {first.desired!r}",
             hint="all steps were taken back; the journal holds what was done",
         )

@@ -83,7 +83,9 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         if parts[0] == "reconciler" and len(parts) > 1 and parts[1] != "__version__":
             assert parts[1] in ALLOWED[layer], f"{layer} must not import {module}"
         else:
-            assert layer in ONLY_IMPORTERS.get(parts[0], {layer}), f"only {ONLY_IMPORTERS[parts[0]]} may import {module}"
+            assert layer in ONLY_IMPORTERS.get(parts[0], {layer}), (
+                f"only {ONLY_IMPORTERS[parts[0]]} may import {module}"
+            )
 
 
 def test_no_arrow_leads_from_a_pure_part_to_the_world() -> None:

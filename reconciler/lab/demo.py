@@ -176,8 +176,8 @@ class Story:
     def reconciler(self, *arguments: str, expected: int = 0) -> None:
         ended = self.command(*arguments)
         show(f"reconciler {' '.join(arguments)}", ended.stdout.rstrip() or ended.stderr.rstrip())
-        require(ended.returncode == expected, f"`reconciler {arguments[0]}` ends with {expected}, not {ended.returncode}: "
-                f"{ended.stderr.strip()}")  # fmt: skip
+        sentence = f"`reconciler {arguments[0]}` ends with {expected}, not {ended.returncode}: {ended.stderr.strip()}"
+        require(ended.returncode == expected, sentence)
 
     def document(self, verb: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.command("--output", "json", verb).stdout)

@@ -32,6 +32,7 @@ STATE_FILE = "state.json"
 SOCKET_PATH_LIMIT = 107
 LONGEST_SOCKET = "run/libvirt-admin-sock"
 REMOVAL_SECONDS = 10.0
+PARENT_SECONDS = 2.0
 
 
 class LabError(ReconcilerError):
@@ -190,7 +191,7 @@ def _remove(folder: Path) -> None:
     if not folder.is_dir():
         return
     cache.harvest(folder / "cache")
-    tasks.kill(tasks.with_arguments("init.py", str(folder)), REMOVAL_SECONDS)
+    _kill(folder)
     deadline = time.monotonic() + REMOVAL_SECONDS
     while True:
         try:
@@ -202,6 +203,15 @@ def _remove(folder: Path) -> None:
             if time.monotonic() > deadline:
                 raise LabError(f"{folder} cannot be removed: {error}") from error
             time.sleep(0.01)
+
+
+def _kill(folder: Path) -> None:
+    """Kill a lab's process 1, then unshare(1), its parent, unless that ends by itself: it collects its child first."""
+    found = tasks.with_arguments("init.py", str(folder))
+    parents = [task for task in found if tasks.command_name(task) == "unshare"]
+    tasks.kill([task for task in found if task not in parents], REMOVAL_SECONDS)
+    if not tasks.wait(parents, PARENT_SECONDS):
+        tasks.kill(parents, REMOVAL_SECONDS)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -77,30 +77,41 @@ def command_name(of: Task) -> str:
 
 def kill(targets: Iterable[Task], seconds: float, number: int = signal.SIGKILL) -> None:
     """Signal processes and wait until all have ended; raises `HostTimeout` when one runs after `seconds`."""
-    deadline = time.monotonic() + seconds
-    handles = [(target, handle) for target in targets if (handle := _handle(target)) is not None]
-    try:
-        for _, handle in handles:
+    with _handles(targets) as handles:
+        for handle in handles:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, number)
-        for target, handle in handles:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([handle], [], [], left)[0]:
-                raise HostTimeout(f"process {target.pid} did not end within {seconds:.0f} s")
-    finally:
-        for _, handle in handles:
-            os.close(handle)
+        left = _running(handles, seconds)
+    if left:
+        raise HostTimeout(f"{left} of {len(handles)} processes did not end within {seconds:.0f} s")
 
 
-def _handle(target: Task) -> int | None:
+def wait(targets: Iterable[Task], seconds: float) -> bool:
+    """Wait until processes have ended by themselves; whether they have."""
+    with _handles(targets) as handles:
+        return _running(handles, seconds) == 0
+
+
+def _running(handles: Sequence[int], seconds: float) -> int:
+    """How many have not ended when `seconds` have passed."""
+    deadline = time.monotonic() + seconds
+    return sum(not select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0] for handle in handles)
+
+
+@contextmanager
+def _handles(targets: Iterable[Task]) -> Iterator[list[int]]:
+    """Descriptors of those processes that still run: while one is open its pid is given to no other process."""
+    handles: list[int] = []
     try:
-        handle = os.pidfd_open(target.pid)
-    except ProcessLookupError:
-        return None
-    if target.alive:
-        return handle
-    os.close(handle)
-    return None
+        for target in targets:
+            with suppress(ProcessLookupError):
+                handles.append(os.pidfd_open(target.pid))
+                if not target.alive:
+                    os.close(handles.pop())
+        yield handles
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 def _pids() -> Iterator[int]:

@@ -57,7 +57,7 @@ class InterfaceProof:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a plan's execution ended. `reverted` is empty unless it failed; `unreverted` is what could not be taken back."""
+    """How a plan's execution ended. Only a failed one has `reverted` steps; `unreverted` could not be taken back."""
 
     run: str
     done: tuple[Step, ...] = ()

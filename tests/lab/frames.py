@@ -69,7 +69,7 @@ def injection(lab: Lab, tap: str) -> Iterator[str]:
 
 @contextmanager
 def stream(lab: Lab, tap: str, frames: dict[str, bytes], folder: Path, rate: int = 1000) -> Iterator[Stream]:
-    """Send frames from a tap, in turn and `rate` a second in all, while the block runs; count what another port hears."""
+    """Send frames from a tap, in turn, `rate` a second in all, while the block runs; count what a port hears."""
     stop, counted = folder / "stop", Stream()
     stop.unlink(missing_ok=True)
     listener = add_port(lab, LISTENER)

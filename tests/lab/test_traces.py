@@ -225,15 +225,16 @@ def test_a_kept_lab_outlives_its_creator(root: Path) -> None:
     labs.down("lab")
 
 
-def test_a_lab_whose_first_process_died_is_swept(root: Path) -> None:
+def test_a_lab_whose_first_process_died_is_swept(root: Path, eventually: Eventually) -> None:
     before = traces(root)
     lab = labs.up("lab")
     os.kill(lab.init.pid, signal.SIGKILL)
+    eventually(lambda: not traces(root).processes, "the lab has ended")
     assert labs.sweep() == ("lab",)
     assert traces(root) == before
 
 
-def test_a_second_up_during_the_first_is_refused(root: Path, eventually: Eventually) -> None:
+def test_rivals_for_one_name_get_one_lab() -> None:
     command = [sys.executable, "-c", "from reconciler.lab import labs; labs.up('lab')"]
     rivals = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     ended = [(rival.communicate(timeout=60)[1], rival.returncode) for rival in rivals]
