@@ -29,7 +29,8 @@ Arguments = argparse.Namespace
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; errors are printed as one sentence and a hint, never a traceback."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser(words).parse_args(words)
     verb: Callable[[Arguments], int] = arguments.run
     try:
         return verb(arguments)
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reconciler",
         description="Keep KVM guests to their own addresses: libvirt's nwfilter, reconciled from Git.",
@@ -74,10 +75,19 @@ def _parser() -> argparse.ArgumentParser:
     _verb(verbs, "verify", _verify, "read all layers back and prove isolation on the kernel's rules")
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
+    _add_lab(verbs, needed="lab" in argv)
+    return parser
+
+
+def _add_lab(verbs: Any, needed: bool) -> None:
+    """The lab's own verbs cost an import that a timer's run should not pay."""
+    if not needed:
+        verbs.add_parser("lab", help="a private libvirtd in its own namespaces")
+        return
     from reconciler.lab import cli as lab
 
     lab.add_parser(verbs)
-    return parser
+    verbs.choices["lab"].set_defaults(run=lab.main)
 
 
 def _verb(verbs: Any, name: str, run: Callable[[Arguments], int], help_text: str) -> argparse.ArgumentParser:

@@ -93,7 +93,7 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...]) -> tuple[Tree, Tree]:
         reference = interface_filterref(guest.name, interface)
         desired[interface.mac] = {"filterref": filterref_tree(reference)}
         actual[interface.mac] = {"filterref": filterref_tree(nic.filterref) if nic.filterref else None}
-        if interface.bridge is not None:
+        if interface.bridge is not None and nic.kind == "bridge":
             desired[interface.mac]["bridge"], actual[interface.mac]["bridge"] = interface.bridge, nic.source
     return desired, actual
 

@@ -24,6 +24,7 @@ for nic in /sys/class/net/*; do ip link set "${nic##*/}" up; done
 acpid -c /etc/acpi -l /dev/null
 # The kernel reports a new link up to a second late, and sends nothing before.
 for nic in /sys/class/net/eth*; do
+    [ -e "$nic" ] || continue
     tries=30
     until [ "$(cat "$nic/operstate")" = up ] || [ $((tries -= 1)) = 0 ]; do sleep 0.1; done
 done

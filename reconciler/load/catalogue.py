@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from reconciler.load import checks_of_content, checks_of_files
+from reconciler.load import checks_of_content, checks_of_files, checks_of_rules
 from reconciler.load.check import Check, Meanings
 from reconciler.model.problem import Severity
 
@@ -17,11 +17,14 @@ _GROUPS: Mapping[str, Meanings] = {
     "YAML": checks_of_files.YAML,
     "Fields": checks_of_files.FIELDS,
     "Filter XML": checks_of_files.FILTER_XML,
+    "Rules of filters": checks_of_rules.RULES,
     "Names": checks_of_content.NAMES,
     "Filters": checks_of_content.FILTERS,
     "MACs and addresses": checks_of_content.ADDRESSES,
 }
-_WARNINGS = frozenset({"shadows-builtin", "form-shadows-filter", "parameter-unused"})
+_WARNINGS = frozenset(
+    {"shadows-builtin", "form-shadows-filter", "parameter-unused", "filter-negated-list", "iptables-window"}
+)
 
 
 def _severity(id: str) -> Severity:

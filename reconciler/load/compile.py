@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.load.draft import GuestDraft, InterfaceDraft
+from reconciler.load.filter_rules import Use, check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid, did_you_mean
 from reconciler.load.siteview import SiteView
@@ -21,10 +22,12 @@ def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: Filt
     _check_macs(guests, findings)
     if site is not None:
         site.check(filters, findings)
+        uses: list[Use] = []
         for guest in guests:
             _check_hosts(guest, site, findings)
             for draft in guest.interfaces:
-                _check_interface(draft, site, filters, findings)
+                uses.extend(_check_interface(draft, site, filters, findings))
+        check_rules_in_use(uses, filters, findings)
     claims = (
         claim
         for guest in guests
@@ -71,7 +74,8 @@ def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
         seen.add(host)
 
 
-def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, findings: Findings) -> None:
+def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, findings: Findings) -> Iterator[Use]:
+    """Report its problems; given is its use of a filter that has rules which harm only some."""
     _check_segment(draft, site, findings)
     if draft.entry.link_local and not draft.ipv6:
         place = draft.node.at("link_local").origin
@@ -81,6 +85,8 @@ def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, 
     filter = select_filter(draft, site, filters, findings)
     if filter and filter not in filters.unclear:
         check_variables(draft, filter, filters, findings)
+        if filters.marked(filter):
+            yield Use(draft.guest, draft.entry.mac, filter, compile_variables(draft, filter, filters))
 
 
 def _check_segment(draft: InterfaceDraft, site: SiteView, findings: Findings) -> None:

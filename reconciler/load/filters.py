@@ -7,34 +7,52 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
 from reconciler.load.catalogue import CATALOGUE
+from reconciler.load.filter_rules import RuleMarks, marks_of
 from reconciler.load.findings import Findings, shown
 from reconciler.load.text import MAX_BYTES
 from reconciler.load.values import SHARED_NAME
 from reconciler.model.filter import FilterRef, Match, NwFilter, Rule
 from reconciler.model.origin import Origin
+from reconciler.model.problem import Problem
 from reconciler.nwfilter.document import Document, read_document
-from reconciler.nwfilter.parse import read_filter
+from reconciler.nwfilter.lint import examine_document
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.syntax import FilterSyntax
-from reconciler.nwfilter.variables import AUTOMATIC, filter_variables, required_variables
+from reconciler.nwfilter.variables import AUTOMATIC, closure, filter_variables, required_variables
 
 RESERVED_PREFIX = "guard-"
 MAX_CHAIN = 64
 WRONG_ROOT = "filter-root"
+_LEAVES_OUT = frozenset(
+    {
+        "filter-attribute-overridden",
+        "filter-family",
+        "filter-parameter-invalid",
+        "filter-two-protocols",
+        "filter-unknown-attribute",
+        "filter-unknown-element",
+        "filter-variable",
+    }
+)
+"""Problems of a filter that leave out what was written, so that it may seem to use other variables than it will."""
 
 
 class FilterSet:
     """All filters that an interface can name: the site's and libvirt's own.
 
     `unclear` are names whose definition or closure has a problem that was reported already: nothing more is
-    said about what they need.
+    said about what they need, and only the closures of others are asked for. `marks` are of filters that have any.
     """
 
-    def __init__(self, site: Mapping[str, NwFilter], unclear: Iterable[str]) -> None:
+    def __init__(
+        self, site: Mapping[str, NwFilter], unclear: Iterable[str], marks: Mapping[str, RuleMarks] | None = None
+    ) -> None:
         self.site = site
+        self.marks = marks or {}
         self.unclear = frozenset(unclear)
         self.required = cache(self._required)
         self.used = cache(self._used)
+        self.marked = cache(self._marked)
 
     def lookup(self, name: str) -> NwFilter | None:
         return self.site.get(name) or _stock_definition(name)
@@ -45,21 +63,19 @@ class FilterSet:
     def names(self) -> tuple[str, ...]:
         return (*self.site, *STOCK_FILTERS)
 
+    def _marked(self, name: str) -> tuple[str, ...]:
+        """Filters with marked rules that a filter reaches."""
+        return tuple(reached for reached in closure(self.lookup, name) if reached in self.marks)
+
     def _required(self, name: str) -> frozenset[str]:
         """Variables that an interface with this filter must set."""
         return required_variables(self.lookup, name)
 
     def _used(self, name: str) -> frozenset[str]:
         """Variables that have an effect when an interface sets them: an outer parameter wins over an inner."""
-        reached, waiting = set[str](), [name]
-        variables = set[str]()
-        while waiting:
-            definition = self.lookup(waiting.pop())
-            if definition is not None and definition.name not in reached:
-                reached.add(definition.name)
-                variables |= filter_variables(definition)
-                waiting.extend(definition.references)
-        return frozenset(variables) - AUTOMATIC
+        definitions = (self.lookup(reached) for reached in closure(self.lookup, name))
+        variables = (filter_variables(definition) for definition in definitions if definition)
+        return frozenset().union(*variables) - AUTOMATIC
 
 
 @cache
@@ -74,23 +90,27 @@ def _stock_definition(name: str) -> NwFilter | None:
 
 
 def read_filters(files: Mapping[str, bytes], findings: Findings) -> FilterSet:
-    """Parse every file of filters/ and check names and references."""
+    """Parse every file of filters/ and check rules, names and references."""
     site: dict[str, NwFilter] = {}
+    marks: dict[str, RuleMarks] = {}
     unclear: set[str] = set()
     for path in sorted(files):
         stem = path.rpartition("/")[2].removesuffix(".xml")
         document = _document(path, files[path], findings)
-        definition = _definition(document, findings) if document else None
+        definition, is_whole = _definition(document, findings) if document else (None, False)
         if document is None or definition is None:
             unclear.add(stem)
             continue
         _check_name(document, definition, stem, site, findings)
         if definition.name != stem:
             unclear.add(stem)
-        site.setdefault(definition.name, definition)
+        if not is_whole:
+            unclear.add(definition.name)
+        if site.setdefault(definition.name, definition) is definition and (found := marks_of(document)):
+            marks[definition.name] = found
     known = FilterSet(site, unclear)
     faulty = unclear | _with_unknown_references(known, findings) | _in_loops(known, findings)
-    return FilterSet(site, _all_that_reach(faulty, site))
+    return FilterSet(site, _all_that_reach(faulty, site), marks)
 
 
 def _document(path: str, content: bytes, findings: Findings) -> Document | None:
@@ -101,25 +121,22 @@ def _document(path: str, content: bytes, findings: Findings) -> Document | None:
     try:
         return read_document(content, path)
     except FilterSyntax as fault:
-        _report(fault, path, findings)
+        _report(fault.problem(), findings)
         return None
 
 
-def _definition(document: Document, findings: Findings) -> NwFilter | None:
-    faults: list[FilterSyntax] = []
-    try:
-        definition = read_filter(document, faults.append)
-    except FilterSyntax as last:
-        faults.append(last)
-    causes = [fault for fault in faults if fault.id == WRONG_ROOT] or faults
-    for fault in causes:
-        _report(fault, document.path, findings)
-    return None if faults else definition
+def _definition(document: Document, findings: Findings) -> tuple[NwFilter | None, bool]:
+    """The filter, None if libvirt would refuse it, and whether all that was written is in it."""
+    definition, problems = examine_document(document)
+    problems = tuple(problem for problem in problems if problem.id == WRONG_ROOT) or problems
+    for problem in problems:
+        _report(problem, findings)
+    return definition, _LEAVES_OUT.isdisjoint(problem.id for problem in problems)
 
 
-def _report(fault: FilterSyntax, path: str, findings: Findings) -> None:
-    id = fault.id if fault.id in CATALOGUE else "filter-syntax"
-    findings.report(id, Origin(path, fault.line, fault.column), fault.message, fault.hint)
+def _report(problem: Problem, findings: Findings) -> None:
+    id = problem.id if problem.id in CATALOGUE else "filter-syntax"
+    findings.report(id, problem.origin, problem.message, problem.hint)
 
 
 def _check_name(
@@ -143,7 +160,7 @@ def _with_unknown_references(known: FilterSet, findings: Findings) -> set[str]:
     faulty = set()
     for definition in known.site.values():
         for reference in _references(definition):
-            if not known.exists(reference.filter):
+            if reference.filter and not known.exists(reference.filter):
                 message = f"{definition.name} refers to {shown(reference.filter)}, which nobody defines"
                 findings.report("unknown-reference", _origin(reference, definition), message)
                 faulty.add(definition.name)

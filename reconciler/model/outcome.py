@@ -33,20 +33,27 @@ class Proof(StrEnum):
     ENFORCED = "enforced"
     PRESENT = "present"
     ABSENT = "absent"
+    UNGUARDED = "unguarded"
     NOT_RUNNING = "not-running"
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceProof:
-    """The proof of one interface of one guest; `port` is None while the guest does not run."""
+    """The proof of one interface of one guest; `port` is None while the guest does not run.
+
+    An interface of a managed guest that the site does not mention is `unguarded`, whatever its rules are.
+    """
 
     guest: str
     mac: str
     port: str | None
     cases: tuple[Case, ...] = ()
+    managed: bool = True
 
     @property
     def proof(self) -> Proof:
+        if not self.managed:
+            return Proof.UNGUARDED
         if self.port is None:
             return Proof.NOT_RUNNING
         if all(case.holds for case in self.cases):

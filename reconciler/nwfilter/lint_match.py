@@ -31,8 +31,7 @@ _EFFECTS = {
     "accept": "accepts everything",
     "return": "lets everything through to what follows",
 }
-NEGATED_LIST = "filter-negated-list"
-NEGATED_LIST_HINT = "accept or return what matches in one rule, and drop the rest in the next"
+NEGATED_LIST_HINT = "match the values in one rule without match='no', and all the rest in the next"
 _VARIABLE_TAIL = re.compile(r"\$[A-Za-z0-9_]*\[[^]]*\].")
 
 
@@ -140,7 +139,9 @@ class _Matches:
             yield self._problem("filter-variable", name, f"{name}='{text}' names no variable", element=element)
         other = _wrong_family(variable, kind)
         if other:
-            message = f"<{self.protocol}> matches {other} by {text}"
+            message = (
+                f"<{self.protocol}> matches {other}, and {text} holds the other family: no port can use this filter"
+            )
             hint = "use <ipv6> for $IPV6 and <ip> for $IP"
             yield self._problem("filter-family", name, message, hint, element)
 
@@ -213,7 +214,7 @@ class _Matches:
     def _negated_list(self) -> Iterator[Problem]:
         for found in _negated_lists(self.document, self.rule, self.elements):
             message = f"with two or more values of ${found.variable} this rule {found.effect}"
-            yield Problem(NEGATED_LIST, found.origin, message, NEGATED_LIST_HINT, Severity.WARNING)
+            yield Problem("filter-negated-list", found.origin, message, NEGATED_LIST_HINT, Severity.WARNING)
 
 
 def _wrong_family(variable: str, kind: Kind) -> str:

@@ -83,8 +83,8 @@ class GuestPlanner:
                 yield from self._nic_steps(guest, interface, nic)
 
     def _nic_steps(self, guest: Guest, interface: Interface, nic: Nic) -> Iterator[Step]:
-        if interface.bridge is not None and interface.bridge != nic.source:
-            self._wait(guest, f"move {interface.mac} from {nic.kind} {nic.source} to bridge {interface.bridge}")
+        if interface.bridge is not None and nic.kind == "bridge" and interface.bridge != nic.source:
+            self._wait(guest, f"move {interface.mac} from bridge {nic.source} to {interface.bridge}")
         reference = interface_filterref(guest.name, interface)
         if nic.port is None:
             return

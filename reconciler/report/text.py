@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_PROOF_STYLES = {Proof.ENFORCED: "green", Proof.PRESENT: "yellow", Proof.ABSENT: "bold red", Proof.NOT_RUNNING: "dim"}
+_PROOF_STYLES = {
+    Proof.ENFORCED: "green",
+    Proof.PRESENT: "yellow",
+    Proof.ABSENT: "bold red",
+    Proof.UNGUARDED: "bold yellow",
+    Proof.NOT_RUNNING: "dim",
+}
 
 
 def escape(text: str) -> str:

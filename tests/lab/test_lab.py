@@ -277,3 +277,35 @@ def test_without_root_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UsageError, match="needs root"):
         labs.up()
+
+
+CLI = """
+import argparse, sys
+from reconciler.lab import cli
+parser = argparse.ArgumentParser()
+cli.add_parser(parser.add_subparsers())
+sys.exit(cli.main(parser.parse_args(["lab", *sys.argv[1:]])))
+"""
+
+
+def command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", CLI, *words], input=stdin, capture_output=True, text=True, check=False)
+
+
+def test_the_command_runs_programs_inside(lab: Lab) -> None:
+    ended = command("exec", lab.name, "--", "sh", "-c", "hostname; cat; echo oops >&2; exit 7", stdin="typed\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, f"{lab.name}\ntyped\n", "oops\n")
+    assert command("exec", lab.name, "--", "virsh", "nwfilter-list").returncode == 0
+    assert command("uri", lab.name).stdout == f"{lab.uri}\n"
+
+
+def test_the_command_starts_and_removes_a_lab() -> None:
+    name = "by-command"
+    assert f"lab {name} is up" in command("up", name, "--stp", "--bridge", "br7").stdout
+    try:
+        assert f"{name}\tready\tkept" in command("list").stdout
+        assert stp_state(labs.find(name), "br7") == "1"
+        assert labs.find(name).bridges == ("br7",)
+    finally:
+        assert command("down", name).returncode == 0
+    assert name not in command("list").stdout

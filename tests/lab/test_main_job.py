@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import pytest
 from frames import stream, udp_frame
@@ -159,6 +161,28 @@ def test_no_forged_frame_passes_while_a_direct_filterref_changes(desk: Desk, tmp
     assert counted.sent("forged IPv4") > 500
     assert counted.arrived("forged IPv4") == counted.arrived("forged IPv6") == 0
     assert counted.arrived("own") > 0
+
+
+def test_a_carrier_flap_does_not_open_the_gate(desk: Desk, tmp_path: Path) -> None:
+    port = desk.port("db01")
+    frames = {"forged": udp_frame(mac(2), "10.0.0.66"), "own": udp_frame(mac(2), "10.0.0.20")}
+    desk.commit(db01=guest_yaml("db01", 2, "[10.0.0.20, 10.0.0.23]", '["2001:db8::20"]', attach="direct"))
+    ended = Event()
+
+    def flap() -> None:
+        while not ended.is_set():
+            for state in ("down", "up"):
+                desk.lab.run(["ip", "link", "set", port, state])
+
+    with stream(desk.lab, port, frames, tmp_path) as counted, ThreadPoolExecutor() as pool:
+        flapping = pool.submit(flap)
+        try:
+            desk.apply()
+        finally:
+            ended.set()
+        flapping.result()
+    assert counted.arrived("forged") == 0 < counted.sent("forged")
+    assert desk.document("diff")["drift"] == []
 
 
 def test_without_the_gate_forged_frames_pass_so_the_test_above_can_fail(desk: Desk, tmp_path: Path) -> None:

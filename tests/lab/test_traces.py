@@ -44,7 +44,7 @@ labs.up("lab", keep=bool(int(sys.argv[3])))
 sys.settrace(None)
 print(count)
 """
-# Enough to meet every phase; the number of lines of one run is about 500.
+# Enough to meet every phase; one run has some 200 lines.
 SAMPLES = 16
 HOLD = """
 import sys, time
@@ -61,6 +61,8 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="labs-"))
     monkeypatch.setenv("RECONCILER_LAB_DIR", str(folder / "root"))
     yield folder / "root"
+    for state in labs.listing():
+        labs.down(state.name)
     labs.sweep()
     shutil.rmtree(folder)
 

@@ -13,6 +13,7 @@ from reconciler.errors import SiteError
 from reconciler.load import examine, load
 from reconciler.model.guest import Attach, Interface, Power
 from reconciler.model.origin import Origin
+from reconciler.model.problem import Problem
 from reconciler.model.site import Desired, Disruption, Policy
 
 STATE = Path(__file__).parents[2] / "state"
@@ -244,12 +245,11 @@ def test_reader_of_filters_follows_neither_long_chains_nor_unknown_faults(monkey
     chain = {f"f{n:04}": f"<filterref filter='f{n + 1:04}'/>" for n in range(1500)} | {"f1500": ""}
     assert ids(site("ipv4: none\nipv6: none\nfilter: f0000", chain)) == ["reference-chain"]
     from reconciler.load import filters
-    from reconciler.nwfilter.syntax import FilterSyntax
 
-    def refuse(document: object, reject: object) -> None:
-        raise FilterSyntax("it is new", 3, 4, "wait", "a-new-id")
+    def refuse(document: object) -> tuple[None, tuple[Problem, ...]]:
+        return None, (Problem("a-new-id", Origin("filters/four.xml", 3, 4), "it is new", "wait"),)
 
-    monkeypatch.setattr(filters, "read_filter", refuse)
+    monkeypatch.setattr(filters, "examine_document", refuse)
     problems = examine(site("ipv4: none\nipv6: none"))[1]
     assert {(p.id, p.message, p.hint) for p in problems} == {("filter-syntax", "it is new", "wait")}
 

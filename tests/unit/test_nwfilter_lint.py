@@ -11,10 +11,16 @@ from sizes import examples
 from strategies import filter_texts
 from test_nwfilter_canonical import MALFORMED, STOCK, place
 
+from reconciler.load.catalogue import CATALOGUE
 from reconciler.model.problem import Severity
 from reconciler.nwfilter.lint import examine, lint
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.syntax import FilterSyntax
+
+
+def in_chain(chain: str, body: str) -> str:
+    return rule(body).replace("chain='root'", f"chain='{chain}'")
+
 
 FINDINGS = (
     ("filter-two-protocols", rule("<ip protocol='tcp'/>¦<tcp dstportstart='22'/>")),
@@ -49,6 +55,10 @@ FINDINGS = (
     ("filter-mask-zero", rule("<mac srcmacaddr='$MAC' srcmacmask='¦0:0:0:0:0:0'/>")),
     ("filter-state-empty", rule("<tcp state='¦'/>")),
     ("filter-family", rule("<ip srcipaddr='¦$IPV6'/>")),
+    ("filter-chain-protocol", in_chain("ipv6-ip", "¦<ip srcipaddr='$IPV6'/>")),
+    ("filter-chain-protocol", in_chain("ipv4", "¦<ipv6 srcipaddr='$IPV6'/>")),
+    ("filter-chain-protocol", in_chain("rarp", "¦<arp opcode='Reply'/>")),
+    ("filter-chain-protocol", in_chain("vlan-x", "¦<stp/>")),
     ("filter-family", rule("<ip srcipaddr='$IP' srcipmask='¦$IPV6MASK'/>")),
     ("filter-family", rule("<ipv6 srcipaddr='¦$IP'/>")),
     ("filter-family", rule("<arp arpsrcipaddr='¦$IPV6[@1]'/>")),
@@ -94,11 +104,47 @@ def test_findings_name_id_and_place(id: str, marked: str) -> None:
     assert problems[0].severity is Severity.ERROR
 
 
-def test_the_early_drop_form_is_a_warning() -> None:
-    text, line, column = place(rule("<ipv6 match='no' srcipaddr='¦$IPV6'/>"))
+@pytest.mark.parametrize(
+    "marked",
+    [
+        rule("<ipv6 match='no' srcipaddr='¦$IPV6'/>"),
+        rule("<ip match='no' srcipaddr='¦$IP[@1]' srcipmask='$IPMASK[@1]'/>"),
+        rule("<ip protocol='tcp'/><ip match='no' dstipaddr='¦$AWAY'/>").replace("drop", "accept"),
+        rule("<mac match='no' srcmacaddr='¦$ROUTER'/>").replace("drop", "return"),
+    ],
+)
+def test_a_negated_list_is_a_warning(marked: str) -> None:
+    text, line, column = place(marked)
     (problem,) = lint(text)
     assert (problem.id, problem.severity) == ("filter-negated-list", Severity.WARNING)
     assert (problem.origin.line, problem.origin.column) == (line, column)
+
+
+@pytest.mark.parametrize("body", ["<mac match='no' srcmacaddr='$MAC'/>", "<ip match='no' srcipaddr='$IP[1]'/>"])
+def test_one_value_is_no_list(body: str) -> None:
+    assert lint(rule(body)) == ()
+
+
+@pytest.mark.parametrize("body", ["<mac/>", "<ipv6 srcipaddr='$IPV6'/>", "<tcp-ipv6/>", ""])
+def test_what_a_chain_takes(body: str) -> None:
+    assert lint(in_chain("ipv6", body)) == ()
+
+
+def test_severity_is_that_of_the_catalogue() -> None:
+    texts = (place(marked)[0] for _, marked in FINDINGS)
+    problems = [problem for text in (*texts, rule("<ip match='no' srcipaddr='$IP'/>")) for problem in lint(text)]
+    assert all(problem.severity is CATALOGUE[problem.id].severity for problem in problems)
+
+
+def test_places_are_found_in_time_and_in_characters() -> None:
+    """Looked for from the start of the file each time, these would take minutes."""
+    rules = "<!-- né --><rule action='drop' direction='out'><ip srcipadr='1'/></rule>" * 5000
+    attributes = " ".join(f"a{number}='é'" for number in range(10000))
+    problems = lint(f"<filter name='f'>{rules}<rule action='drop' direction='in'><ip {attributes}/></rule></filter>")
+    assert len(problems) == 15000
+    width = len("<!-- né --><rule action='drop' direction='out'><ip srcipadr='1'/></rule>")
+    assert problems[4999].origin.column - problems[0].origin.column == 4999 * width
+    assert problems[-1].origin.column - problems[-2].origin.column == len("a9999='é' ")
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
