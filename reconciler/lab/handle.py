@@ -103,14 +103,15 @@ class Lab:
         raise HostTimeout(f"libvirtd of lab {self.name!r} did not answer within {timeout:.0f} s")
 
     def _signal_daemon(self, sig: int) -> None:
-        daemon = self._daemon()
-        if daemon:
-            tasks.kill([daemon], STOP_SECONDS, sig)
+        while daemons := self._daemons():
+            tasks.kill(daemons, STOP_SECONDS, sig)
 
     def _daemon(self) -> Task | None:
-        # A child that libvirtd has just forked still bears its name: the oldest is the daemon.
-        inside = (task for task in tasks.within(self.init) if tasks.command_name(task) == DAEMON)
-        return min(inside, key=lambda task: (task.started, task.pid), default=None)
+        return min(self._daemons(), key=lambda task: (task.started, task.pid), default=None)
+
+    def _daemons(self) -> list[Task]:
+        """libvirtd, and children that it has just forked: they still bear its name, and outlive its death."""
+        return [task for task in tasks.within(self.init) if tasks.command_name(task) == DAEMON]
 
     def _last_errors(self) -> str:
         try:

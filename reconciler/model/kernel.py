@@ -1,8 +1,29 @@
-"""Rules that the kernel runs, read back, in one form for every tool that prints them."""
+"""Rules that the kernel runs, in one form for every tool that prints them, read back or predicted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Family(StrEnum):
+    """Whose rules: of frames (`ebtables-save`, table nat), or of packets (`iptables-save`, `ip6tables-save`, filter)."""
+
+    ETHERNET = "ethernet"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSource:
+    """The `<rule>` of a filter that a predicted rule comes from; rules count from 1, references left out."""
+
+    filter: str
+    rule: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path or self.filter}, rule {self.rule}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +37,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class KernelRule:
-    """One rule: all conditions must hold, then `target` (a chain, ACCEPT, DROP, RETURN, CONTINUE)."""
+    """One rule: all conditions must hold, then `target` (a chain, ACCEPT, DROP, REJECT, RETURN, CONTINUE).
+
+    With `goto` the target chain returns to the caller of this rule's chain. `source` is known of predicted rules.
+    """
 
     conditions: tuple[Condition, ...]
     target: str
     text: str = field(default="", compare=False)
+    goto: bool = False
+    source: RuleSource | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +60,10 @@ class KernelChain:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """The ethernet-level rules of a host's network namespace (`ebtables-save`, table nat)."""
+    """The rules of one family in a host's network namespace."""
 
     chains: tuple[KernelChain, ...] = ()
+    family: Family = Family.ETHERNET
 
     def chain(self, name: str) -> KernelChain | None:
         return next((chain for chain in self.chains if chain.name == name), None)

@@ -28,6 +28,8 @@ Eventually = Callable[..., None]
 INTERRUPTED_UP = """
 import os, signal, sys
 from reconciler.lab import labs
+# A shell's background job, and so a CI's, may be started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 number, at, files = int(sys.argv[1]), int(sys.argv[2]), ("labs.py", "registry.py", "settings.py", "handle.py")
 count = 0
 def trace(frame, event, argument):
