@@ -183,8 +183,15 @@ def _apply(arguments: Arguments) -> int:
         if digest is None:
             print("nothing was done", file=sys.stderr)
             return EXIT_OK
-    done = app.apply(settings, _progress, arguments.allow, digest)
-    _print_application(arguments, done)
+    _tell_interrupted(settings)
+    events: list[dict[str, str]] = []
+
+    def notify(event: str, step: Step) -> None:
+        events.append({"event": event, "step": step.id})
+        _progress(event, step)
+
+    done = app.apply(settings, notify, arguments.allow, digest)
+    _print_application(arguments, done, events)
     if done.execution is not None and done.execution.error is not None:
         _tell_failure(done.execution, done.execution.error)
         return EXIT_FAILED
@@ -227,7 +234,7 @@ def _progress(event: str, step: Step) -> None:
     print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
 
 
-def _print_application(arguments: Arguments, done: app.Application) -> None:
+def _print_application(arguments: Arguments, done: app.Application, events: list[dict[str, str]]) -> None:
     if arguments.output == "json":
         parts = json_document.plan_parts(done.plan)
         parts |= {"drift": json_document.drift(done.drift), "cases": json_document.cases(done.proofs)}
@@ -235,7 +242,7 @@ def _print_application(arguments: Arguments, done: app.Application) -> None:
             "interfaces": json_document.interfaces(done.proofs),
             "execution": json_document.execution(done.execution),
         }
-        _print_json(json_document.document("apply", **parts))
+        _print_json(json_document.document("apply", **parts, events=events))
         return
     if done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {_short(done.plan.source)} says")

@@ -58,11 +58,11 @@ def rebuild_port(action: RebuildPort, host: Host) -> None:
 
 def open_gate(action: OpenGate, host: Host) -> None:
     """Open a port that was left closed, once its rules are complete; a port that is gone has nothing to prove."""
-    if action.guest is not None:
-        binding = host.find_binding(action.port)
-        if binding is None:
-            raise HostError(f"port {action.port} has no binding; its gate stays closed")
+    binding = host.find_binding(action.port)
+    if binding is not None:
         _require_rules(host, action.port, binding.filterref, action.interface)
+    elif action.guest is not None:
+        raise HostError(f"port {action.port} has no binding; its gate stays closed")
     host.open_gate(action.port)
 
 

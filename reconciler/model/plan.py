@@ -209,8 +209,14 @@ class Step:
 
     @property
     def revert(self) -> str:
-        inverse = self.action.inverse()
-        return inverse.describe() if inverse else "none needed"
+        match self.action:
+            case DefineFilter(name=name, previous_xml=str()):
+                return f"put filter {name} back as it was"
+            case DefineGuest(guest=guest):
+                return f"put {guest}'s persistent definition back as it was"
+            case action:
+                inverse = action.inverse()
+                return inverse.describe() if inverse else "none needed"
 
 
 class WaitReason(StrEnum):

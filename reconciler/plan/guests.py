@@ -71,7 +71,7 @@ class GuestPlanner:
             yield Step(
                 f"gate:{port}",
                 OpenGate(port, None, None),
-                "an interrupted run closed it, and its guest is gone",
+                "an interrupted run closed it, and the site has no guest for it",
             )
 
     def _live_steps(self, guest: Guest, domain: Domain) -> Iterator[Step]:
