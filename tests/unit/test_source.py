@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
+from reconciler.source.base import messages_since, read_base
 from reconciler.source.folder import read_folder
 from reconciler.source.repository import read_repository
 
@@ -139,6 +140,34 @@ def test_a_missing_branch_and_a_missing_remote_are_one_sentence(repository: Repo
         read_repository(str(repository.folder), "nowhere", tmp_path / "mirror")
     with pytest.raises(SourceError, match=r"could not fetch main .*; nothing was done"):
         read_repository(str(tmp_path / "absent"), "main", tmp_path / "mirror")
+
+
+def test_a_repository_of_another_owner_is_read_when_the_operator_names_it(
+    repository: Repository, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.fail("only root can give a folder to somebody else: run `make test`")
+    for path in [repository.folder, *repository.folder.rglob("*")]:
+        os.lchown(path, 65534, 65534)
+    assert read_repository(str(repository.folder), "main", tmp_path / "mirror").files
+    assert read_repository(f"file://{repository.folder}", "main", tmp_path / "mirror").files
+    assert read_base(repository.folder / "state", "HEAD").files
+
+
+def test_the_base_is_the_same_folder_in_another_commit(repository: Repository) -> None:
+    first = repository.git("rev-parse", "HEAD")
+    (repository.folder / "state/site.yaml").write_text("hosts: {kvm02: {}}\n")
+    repository.commit()
+    base = read_base(repository.folder / "state", "HEAD~1")
+    assert (base.commit, base.files) == (first, {"site.yaml": SITE.encode()})
+    assert messages_since(repository.folder / "state", first).strip() == "a change"
+
+
+@pytest.mark.parametrize("reference", ["nowhere", "--output=SPRUNG", "HEAD:state"])
+def test_a_base_that_is_no_commit_is_one_sentence(repository: Repository, reference: str) -> None:
+    with pytest.raises(SourceError, match="nothing was done"):
+        read_base(repository.folder / "state", reference)
+    assert not list(repository.folder.rglob("SPRUNG"))
 
 
 def test_no_git_command_takes_its_words_from_a_repository() -> None:
