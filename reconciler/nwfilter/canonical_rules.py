@@ -54,7 +54,7 @@ def canonical_condition(condition: Condition, family: Family) -> Iterator[Condit
         option, negated = "connlimit-above", not negated
     canonicalise = _OPTIONS[family].get(option)
     value = canonicalise(condition.value) if canonicalise else condition.value
-    if canonicalise is None or value != ANYTHING or negated or option in _FLAGS:
+    if canonicalise is None or value != ANYTHING or negated:
         yield Condition(option, value, negated)
 
 
@@ -160,7 +160,7 @@ def _range(maximum: int) -> Canonicaliser:
         greatest = int(high or maximum) if colon else least
         if not 0 <= least <= greatest <= maximum:
             raise ValueError(f"'{value}' is no range up to {maximum}")
-        return ANYTHING if (least, greatest) == (0, maximum) and maximum == 255 else f"{least}:{greatest}"
+        return f"{least}:{greatest}"
 
     return canonicalise
 
@@ -178,7 +178,7 @@ def _icmp(names: Mapping[str, IcmpRange]) -> Canonicaliser:
         if value == "any":
             return "0:255/0:255"
         kinds, _, codes = value.partition("/")
-        return f"{_BYTES(kinds) or '0:255'}/{_BYTES(codes or ':') or '0:255'}"
+        return f"{_BYTES(kinds)}/{_BYTES(codes or ':')}"
 
     return canonicalise
 
@@ -202,7 +202,6 @@ def _states(value: str) -> str:
 
 
 def _packet_options(prefix: str, version: int) -> dict[str, Canonicaliser]:
-    icmp = ("icmp-type", ICMP_TYPES) if version == 4 else ("icmp-type", ICMPV6_TYPES)
     return {
         f"{prefix}-src": _network(version),
         f"{prefix}-dst": _network(version),
@@ -211,7 +210,7 @@ def _packet_options(prefix: str, version: int) -> dict[str, Canonicaliser]:
         f"{prefix}-proto": _PROTOCOL_NUMBER,
         f"{prefix}-sport": _range(65535),
         f"{prefix}-dport": _range(65535),
-        f"{prefix}-{icmp[0]}": _icmp(icmp[1]),
+        f"{prefix}-icmp-type": _icmp(ICMP_TYPES if version == 4 else ICMPV6_TYPES),
     }
 
 
@@ -272,7 +271,6 @@ def _packets(version: int, bits: int) -> dict[str, Canonicaliser]:
 
 
 _DEFAULT_REJECT = ("icmp-port-unreachable", "icmp6-port-unreachable")
-_FLAGS = frozenset({"arp-gratuitous"})
 _OPTIONS: Mapping[Family, _Table] = {
     Family.ETHERNET: _ETHERNET,
     Family.IPV4: _packets(4, 32),
@@ -287,9 +285,9 @@ def _long_names(prefix: str) -> dict[str, str]:
     return {f"{prefix}-{name}": f"{prefix}-{short}" for name, short in longer.items()}
 
 
-_TRANSPORT_NAMES = {"source-port": "sport", "destination-port": "dport", "state": "ctstate", "icmp6-type": "icmpv6-type"}
+_TRANSPORT_NAMES = {"source-port": "sport", "destination-port": "dport", "state": "ctstate"}
 _SYNONYMS: Mapping[Family, Mapping[str, str]] = {
     Family.ETHERNET: {**_long_names("ip"), **_long_names("ip6"), "arp-opcode": "arp-op"},
     Family.IPV4: _TRANSPORT_NAMES,
-    Family.IPV6: _TRANSPORT_NAMES,
+    Family.IPV6: {**_TRANSPORT_NAMES, "icmp-type": "icmpv6-type"},
 }

@@ -24,6 +24,18 @@ _IPV6 = frozenset(name for name in PROTOCOLS if name not in ETHERNET_PROTOCOLS a
 _PROTOCOLS_OF = {Family.IPV4: _IPV4, Family.IPV6: _IPV6}
 
 
+
+
+def _jump(hook: str, chain: str) -> KernelRule:
+    return KernelRule((), chain, f"-A {hook} -j {chain}")
+
+
+_HOOKS = (
+    KernelChain("FORWARD", "ACCEPT", tuple(_jump("FORWARD", f"libvirt-{name}") for name in ("in", "out", "in-post"))),
+    KernelChain("INPUT", "ACCEPT", (_jump("INPUT", "libvirt-host-in"),)),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """One of the three chains, and what a rule must ask there.
@@ -50,7 +62,7 @@ def packet_ruleset(instances: tuple[Instance, ...], family: Family, port: str) -
         for attributes in combinations(instance):
             for place in _places(instance, attributes):
                 rules[f"{place.chain}-{port}"].extend(_rule(instance, attributes, place, family, port))
-    return Ruleset((*_shared(port), *(KernelChain(name, "-", tuple(rules[name])) for name in rules)), family)
+    return Ruleset((*_HOOKS, *_shared(port), *(KernelChain(name, "-", tuple(rules[name])) for name in rules)), family)
 
 
 def _shared(port: str) -> Iterator[KernelChain]:

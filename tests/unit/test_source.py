@@ -142,11 +142,10 @@ def test_a_missing_branch_and_a_missing_remote_are_one_sentence(repository: Repo
         read_repository(str(tmp_path / "absent"), "main", tmp_path / "mirror")
 
 
+@pytest.mark.lab
 def test_a_repository_of_another_owner_is_read_when_the_operator_names_it(
     repository: Repository, tmp_path: Path
 ) -> None:
-    if os.geteuid() != 0:
-        pytest.fail("only root can give a folder to somebody else: run `make test`")
     for path in [repository.folder, *repository.folder.rglob("*")]:
         os.lchown(path, 65534, 65534)
     assert read_repository(str(repository.folder), "main", tmp_path / "mirror").files
