@@ -17,6 +17,7 @@ from reconciler.settings import Settings
 
 if TYPE_CHECKING:
     from reconciler.host.protocol import Host
+    from reconciler.model.change import Change
     from reconciler.model.outcome import Execution
 
 Notify = Callable[[str, Step], None]
@@ -61,6 +62,22 @@ def load_site(settings: Settings) -> Desired:
 
     files, source = read_site(settings)
     return load(files, source)
+
+
+def changes_since(settings: Settings, desired: Desired, base: str) -> tuple[Change, ...]:
+    """What the site changes since another commit of its repository; no host is asked.
+
+    Raises `UsageError` for a site that is in no folder, `SourceError` for a base that is no commit, `SiteError` when
+    the base has problems of its own.
+    """
+    from reconciler.diff import changes
+    from reconciler.load import load
+    from reconciler.source.base import read_base
+
+    if settings.site is None:
+        raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
+    snapshot = read_base(settings.site, base)
+    return changes(load(snapshot.files, snapshot.commit), desired)
 
 
 def host_name(settings: Settings, desired: Desired) -> str:

@@ -20,7 +20,9 @@ from reconciler.settings import Settings, settle
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from reconciler.model.change import Change
     from reconciler.model.outcome import Execution
+    from reconciler.model.problem import Problem
 
 EXIT_OK, EXIT_FAILED, EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 0, 1, 2, 2, 3
 
@@ -61,7 +63,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="what goes to standard output")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    _verb(verbs, "check", _check, "look at the site alone: every problem of every file, without a host")
+    check = _verb(verbs, "check", _check, "look at the site alone: every problem of every file, without a host")
+    check.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
     _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
     plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
     plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
@@ -106,20 +109,30 @@ def _disruption(text: str) -> Disruption:
 
 def _check(arguments: Arguments) -> int:
     from reconciler.load import examine
-    from reconciler.report.text import problem_lines
 
     settings = settle(arguments)
     files, source = app.read_site(settings)
     desired, problems = examine(files, source)
+    changes = app.changes_since(settings, desired, arguments.base) if desired and arguments.base else ()
+    parts = {"problems": json_document.problems(problems), "changes": json_document.changes(changes)}
     if arguments.output == "json":
-        _print_json(json_document.document("check", source=source, problems=json_document.problems(problems)))
-    elif problems:
-        print(problem_lines(problems))
+        _print_json(json_document.document("check", source=source, **parts))
+    else:
+        _print_check(problems, changes)
     if desired is None:
         print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}", file=sys.stderr)
         return EXIT_FAILED
     print(f"{source}: {len(desired.guests)} guests, {len(desired.filters)} filters, no problem", file=sys.stderr)
     return EXIT_OK
+
+
+def _print_check(problems: tuple[Problem, ...], changes: tuple[Change, ...]) -> None:
+    from reconciler.report.text import problem_lines, show_changes
+
+    if problems:
+        print(problem_lines(problems))
+    if changes:
+        show_changes(_console(), changes)
 
 
 def _survey(arguments: Arguments) -> tuple[Settings, app.Survey]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reconciler.model.change import Change
 from reconciler.model.drift import Drift, Layer
 from reconciler.model.filter import Entry, FilterRef, NwFilter
-from reconciler.model.guest import Guest, Power
+from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.live import Binding, Domain, Live, Nic
-from reconciler.model.site import Desired
+from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.guard import interface_filterref
 from reconciler.nwfilter.prove import structure
+from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families, wanted_filters
 
 Tree = dict[str, Any]
+
+_ADDRESS_VARIABLES = ("IP", "IPMASK", "IPV6", "IPV6MASK")
 
 
 def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
@@ -32,6 +36,67 @@ def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
         if domain is not None:
             found.extend(_guest_drift(guest, domain, live, host, known))
     return tuple(sorted(found, key=lambda drift: (drift.object, drift.layer, drift.field)))
+
+
+def changes(before: Desired, after: Desired) -> tuple[Change, ...]:
+    """What a commit changes: fields of guests and shared filters, sorted by object and field."""
+    used = _used_filters(before) | _used_filters(after)
+    found: list[Change] = []
+    for name, (old, new) in _pairs(_site_trees(before), _site_trees(after)).items():
+        if old is None or new is None:
+            was, will_be = ("absent" if tree is None else "present" for tree in (old, new))
+            found.append(Change(name, "definition", was, will_be, _change_disruption(name, "", used)))
+        else:
+            found.extend(
+                Change(name, drift.field, drift.actual, drift.desired, _change_disruption(name, drift.field, used))
+                for drift in _fields(name, Layer.PERSISTENT, new, old)
+            )
+    return tuple(sorted(found, key=lambda change: (change.object, change.field)))
+
+
+def _pairs(before: dict[str, Tree], after: dict[str, Tree]) -> dict[str, tuple[Tree | None, Tree | None]]:
+    return {name: (before.get(name), after.get(name)) for name in before | after}
+
+
+def _site_trees(desired: Desired) -> dict[str, Tree]:
+    trees = {f"filter/{definition.name}": filter_tree(definition) for definition in desired.filters}
+    return trees | {f"guest/{guest.name}": _guest_tree(guest) for guest in desired.guests}
+
+
+def _guest_tree(guest: Guest) -> Tree:
+    interfaces = {interface.mac: _interface_tree(interface) for interface in guest.interfaces}
+    return {"hosts": list(guest.hosts), "power": str(guest.power), "autostart": guest.autostart, **interfaces}
+
+
+def _interface_tree(interface: Interface) -> Tree:
+    return {
+        "filter": interface.filter,
+        "ipv4": [str(network) for network in interface.ipv4] or "none",
+        "ipv6": [str(network) for network in interface.ipv6] or "none",
+        "attach": str(interface.attach),
+        "bridge": interface.bridge,
+        "parameters": {
+            k: v
+            for k, v in filterref_tree(FilterRef("", interface.parameters))["parameters"].items()
+            if k not in _ADDRESS_VARIABLES
+        },
+    }
+
+
+def _used_filters(desired: Desired) -> frozenset[str]:
+    definitions = {definition.name: definition for definition in desired.filters}
+    roots = {interface.filter for guest in desired.guests for interface in guest.interfaces}
+    return frozenset(name for root in roots for name in closure(definitions.get, root))
+
+
+def _change_disruption(name: str, field: str, used: frozenset[str]) -> Disruption:
+    """Of the field that changes: rules are rebuilt for addresses and used filters, a NIC needs a guest's restart."""
+    kind, _, short = name.partition("/")
+    if kind == "filter":
+        return Disruption.REBUILD if short in used else Disruption.NONE
+    if field.endswith(".bridge") or (field.count(":") == 5 and "." not in field):
+        return Disruption.GUEST_RESTART
+    return Disruption.REBUILD if field == "" or ":" in field else Disruption.NONE
 
 
 def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:

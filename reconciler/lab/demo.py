@@ -187,7 +187,7 @@ class Story:
         where = ["--connect", self.lab.uri, "--host", HOST, "--var", str(self.folder / "var")]
         where += ["--repo", str(self.repository)]
         argv = [sys.executable, "-m", "reconciler", *where, *arguments]
-        return run(argv, check=False, timeout=120, env={"COLUMNS": "100"})
+        return run(argv, check=False, timeout=120, env={"COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"})
 
     def virsh(self, *arguments: str) -> Completed:
         return run(["virsh", "--connect", self.lab.uri, *arguments])

@@ -151,14 +151,14 @@ def _address_range(version: int) -> Canonicaliser:
     return canonicalise
 
 
-def _range(maximum: int) -> Canonicaliser:
-    """`n`, `n:m`, `:m` or `n:`, always as `n:m`."""
+def _range(maximum: int, *, may_be_empty: bool = False) -> Canonicaliser:
+    """`n`, `n:m`, `:m` or `n:`, always as `n:m`. iptables takes a range that ends before it starts, ebtables does not."""
 
     def canonicalise(value: str) -> str:
         low, colon, high = value.partition(":")
         least = int(low or 0)
         greatest = int(high or maximum) if colon else least
-        if not 0 <= least <= greatest <= maximum:
+        if max(least, greatest) > maximum or (least > greatest and not may_be_empty):
             raise ValueError(f"'{value}' is no range up to {maximum}")
         return f"{least}:{greatest}"
 
@@ -255,8 +255,8 @@ def _packets(version: int, bits: int) -> dict[str, Canonicaliser]:
         "src-range": _address_range(version),
         "dst-range": _address_range(version),
         "mac-source": _mac,
-        "sport": _range(65535),
-        "dport": _range(65535),
+        "sport": _range(65535, may_be_empty=True),
+        "dport": _range(65535, may_be_empty=True),
         "tcp-flags": _tcp_flags,
         "tcp-option": _decimal(255),
         **icmp,

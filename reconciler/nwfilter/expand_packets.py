@@ -18,7 +18,7 @@ from reconciler.nwfilter.values import STATES
 
 Conditions = Iterator[Condition]
 
-_TARGETS = {"drop": "DROP", "reject": "REJECT", "return": "RETURN", "continue": "CONTINUE"}
+_TARGETS = {"drop": "DROP", "reject": "REJECT", "return": "RETURN"}
 _IPV4 = frozenset(name for name in PROTOCOLS if name not in ETHERNET_PROTOCOLS and not name.endswith("v6"))
 _IPV6 = frozenset(name for name in PROTOCOLS if name not in ETHERNET_PROTOCOLS and name.endswith("v6"))
 _PROTOCOLS_OF = {Family.IPV4: _IPV4, Family.IPV6: _IPV6}
@@ -129,8 +129,10 @@ def _rule(
     limit_skipped = place.incoming and attributes.get("connlimit-above")
     if type_skipped or limit_skipped or (mac_skipped and not matched):
         return
-    accepts = instance.rule.action == "accept"
-    target = place.accept if accepts else _TARGETS[instance.rule.action]
+    action = instance.rule.action
+    if action == "continue":
+        raise CannotInstantiate(f"{instance.source}: iptables knows no 'continue', only ethernet-level rules have it")
+    target = place.accept if action == "accept" else _TARGETS[action]
     protocol = instance.protocol.removesuffix("-ipv6")
     conditions = (
         Condition("protocol", protocol),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.errors import ReconcilerError, SiteError
+from reconciler.model.change import Change
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import Execution, InterfaceProof
 from reconciler.model.plan import Plan, Step, Waiting
@@ -18,7 +19,15 @@ Document = dict[str, Any]
 
 def document(verb: str, **parts: Any) -> Document:
     """The frame: every list is there on every verb, empty where the verb has nothing to say."""
-    empty: Document = {"problems": [], "drift": [], "steps": [], "waiting": [], "cases": [], "events": []}
+    empty: Document = {
+        "problems": [],
+        "drift": [],
+        "changes": [],
+        "steps": [],
+        "waiting": [],
+        "cases": [],
+        "events": [],
+    }
     return {"schema": SCHEMA, "verb": verb, **empty, **parts}
 
 
@@ -45,6 +54,19 @@ def drift(found: Iterable[Drift]) -> list[Document]:
             "layer": str(each.layer),
             "desired": each.desired,
             "actual": each.actual,
+        }
+        for each in found
+    ]
+
+
+def changes(found: Iterable[Change]) -> list[Document]:
+    return [
+        {
+            "object": each.object,
+            "field": each.field,
+            "before": each.before,
+            "after": each.after,
+            "disruption": str(each.disruption),
         }
         for each in found
     ]

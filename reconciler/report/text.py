@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reconciler.model.change import Change
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
 from reconciler.model.plan import DefineFilter, Plan, Step, Waiting
@@ -47,6 +48,16 @@ def show_drift(console: Console, drift: Iterable[Drift]) -> None:
         for each in fields:
             values = f"{_value(each.actual)} [dim]→[/] {_value(each.desired)}"
             console.print(f"  [cyan]{each.layer:<10}[/] {escape(each.field)}: {values}")
+
+
+def show_changes(console: Console, changes: Iterable[Change]) -> None:
+    """What a commit changes, one block an object, with what each change interrupts."""
+    for name, fields in groupby(changes, key=lambda each: each.object):
+        console.print(name, style="bold")
+        for each in fields:
+            values = f"{_value(each.before)} [dim]→[/] {_value(each.after)}"
+            cost = f" [dim]({each.disruption})[/]" if each.disruption else ""
+            console.print(f"  {escape(each.field)}: {values}{cost}")
 
 
 def show_plan(console: Console, plan: Plan) -> None:
