@@ -1,0 +1,68 @@
+"""What a commit changes is told without a host, with what each change interrupts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from reconciler.diff import changes
+from reconciler.model.change import Change
+from reconciler.model.site import Disruption
+from sites import EXAMPLE, guest_yaml, mac, site
+
+
+def test_nothing_changes_between_equal_sites() -> None:
+    one = {"web01": guest_yaml("web01", 1, "[10.0.0.10]")}
+    assert changes(site(one), site(one)) == ()
+
+
+def test_an_address_change_names_interface_family_and_both_values() -> None:
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]")})
+    after = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")})
+    assert changes(before, after) == (
+        Change("guest/web01", f"{mac(1)}.ipv4", ["10.0.0.10/32"], ["10.0.0.11/32"], Disruption.REBUILD),
+    )
+
+
+def test_a_family_that_is_withdrawn_changes_the_filters_form_too() -> None:
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]')})
+    after = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]")})
+    assert [(change.field.split(".")[1], change.after) for change in changes(before, after)] == [
+        ("filter", "guest-ipv4"),
+        ("ipv6", "none"),
+    ]
+
+
+def test_another_mac_interrupts_the_guest() -> None:
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]")})
+    after = site({"web01": guest_yaml("web01", 9, "[10.0.0.10]")})
+    assert {change.disruption for change in changes(before, after)} == {Disruption.GUEST_RESTART}
+
+
+def test_guests_that_come_and_go_are_whole_changes() -> None:
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]")})
+    after = site({"db01": guest_yaml("db01", 2, "[10.0.0.20]")})
+    assert [(c.object, c.before, c.after) for c in changes(before, after)] == [
+        ("guest/db01", "absent", "present"),
+        ("guest/web01", "present", "absent"),
+    ]
+
+
+def test_a_merge_request_sees_it_on_the_command_line(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
+
+    folder = tmp_path / "state"
+    subprocess.run(["cp", "-r", str(EXAMPLE), str(folder)], check=True)
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "before")
+    path = folder / "guests/db01.yaml"
+    path.write_text(path.read_text().replace("192.168.0.20]", "192.168.0.21]"))
+    argv = [sys.executable, "-m", "reconciler", "--site", str(folder), "--output", "json", "check", "--base", "HEAD"]
+    ended = subprocess.run(argv, check=True, capture_output=True, text=True)
+    [change] = json.loads(ended.stdout)["changes"]
+    assert (change["object"], change["after"], change["disruption"]) == ("guest/db01", ["192.168.0.21/32"], "rebuild")
