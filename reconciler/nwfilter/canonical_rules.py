@@ -119,7 +119,9 @@ def _decimal(maximum: int) -> Canonicaliser:
 def _network(version: int) -> Canonicaliser:
     def canonicalise(value: str) -> str:
         address, _, mask = value.partition("/")
-        network = ip_network(f"{_address(version, address)}/{mask}" if mask else _address(version, address), strict=False)
+        network = ip_network(
+            f"{_address(version, address)}/{mask}" if mask else _address(version, address), strict=False
+        )
         return ANYTHING if network.prefixlen == 0 else str(network)
 
     return canonicalise

@@ -24,8 +24,6 @@ _IPV6 = frozenset(name for name in PROTOCOLS if name not in ETHERNET_PROTOCOLS a
 _PROTOCOLS_OF = {Family.IPV4: _IPV4, Family.IPV6: _IPV6}
 
 
-
-
 def _jump(hook: str, chain: str) -> KernelRule:
     return KernelRule((), chain, f"-A {hook} -j {chain}")
 
@@ -120,9 +118,7 @@ def _places_of_default_states(direction: str, statematch: bool) -> Iterator[_Pla
     yield _Place("HI", incoming, sent, False, "RETURN", incoming)
 
 
-def _rule(
-    instance: Instance, attributes: Attributes, place: _Place, family: Family, port: str
-) -> Iterator[KernelRule]:
+def _rule(instance: Instance, attributes: Attributes, place: _Place, family: Family, port: str) -> Iterator[KernelRule]:
     matched = tuple(_matches(attributes, place.incoming))
     mac_skipped = place.incoming and attributes.get("srcmacaddr") is not None
     type_skipped = place.skips_icmp_types and instance.protocol in ("icmp", "icmpv6") and attributes.get("type")
@@ -193,7 +189,7 @@ def _state_conditions(instance: Instance, attributes: Attributes, place: _Place)
         return
     limited = attributes.get("connlimit-above") is not None
     accepts = instance.rule.action == "accept"
-    if (limited if accepts else not place.of_filter):
+    if limited if accepts else not place.of_filter:
         return
     yield Condition("ctstate", place.states)
     if not place.of_filter and not _has_icmp_type(instance, attributes):

@@ -1,0 +1,83 @@
+"""Bytes of test frames, built with scapy: the only importer of it among the pure parts."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import (
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    RouterAlert,
+)
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.packet import Raw
+
+from reconciler.nwfilter.battery import ROUTER_MAC
+
+BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
+ALL_NODES_MAC = "33:33:00:00:00:01"
+ZERO_MAC = "00:00:00:00:00:00"
+ANYWHERE_IPV4 = "198.51.100.1"
+ANYWHERE_IPV6 = "2001:db8:fffe::1"
+
+Layer = Any
+"""A scapy packet; scapy has no types."""
+
+
+def ether(source: str, payload: Layer, destination: str = ROUTER_MAC, ethertype: int | None = None) -> bytes:
+    header = (
+        Ether(src=source, dst=destination) if ethertype is None else Ether(src=source, dst=destination, type=ethertype)
+    )
+    return bytes(header / payload)
+
+
+def raw(label: str) -> Layer:
+    """A payload that tells one case's frame from all others."""
+    return Raw(label.encode())
+
+
+def ipv4(source: IPv4Address | str, payload: Layer, destination: str = ANYWHERE_IPV4, **fields: Any) -> Layer:
+    return IP(src=str(source), dst=destination, **fields) / payload
+
+
+def ipv6(source: IPv6Address | str, payload: Layer, destination: str = ANYWHERE_IPV6, **fields: Any) -> Layer:
+    return IPv6(src=str(source), dst=destination, **fields) / payload
+
+
+def udp(label: str, source: int = 40000, destination: int = 40001) -> Layer:
+    return UDP(sport=source, dport=destination) / raw(label)
+
+
+def tcp(label: str) -> Layer:
+    return TCP(sport=40000, dport=443, flags="S") / raw(label)
+
+
+def arp(label: str, operation: int, sender: str, address: IPv4Address | str, target: IPv4Address | str) -> Layer:
+    """An ARP packet that asks for or tells `target`, padded with a label."""
+    fields = {"op": operation, "hwsrc": sender, "psrc": str(address), "hwdst": ZERO_MAC, "pdst": str(target)}
+    return ARP(**fields) / raw(label)
+
+
+def tagged(payload: Layer, identifier: int, ethertype: int | None = None) -> Layer:
+    return (Dot1Q(vlan=identifier) if ethertype is None else Dot1Q(vlan=identifier, type=ethertype)) / payload
+
+
+def hop_by_hop(payload: Layer) -> Layer:
+    """Behind a hop-by-hop header with a router alert, as MLD needs it."""
+    return IPv6ExtHdrHopByHop(options=[RouterAlert()]) / payload
+
+
+def destination_options(payload: Layer) -> Layer:
+    return IPv6ExtHdrDestOpt() / payload
+
+
+def first_fragment(payload: Layer, identifier: int, *, more: bool = True) -> Layer:
+    return IPv6ExtHdrFragment(offset=0, m=int(more), id=identifier) / payload
+
+
+def later_fragment(label: str, protocol: int, identifier: int) -> Layer:
+    return IPv6ExtHdrFragment(offset=8, m=0, id=identifier, nh=protocol) / raw(label)
