@@ -83,19 +83,21 @@ def _read_site(files: Mapping[str, bytes], findings: Findings) -> SiteView | Non
 
 def _read_guest(path: str, content: bytes, findings: Findings) -> GuestDraft | None:
     stem = path.removeprefix("guests/").removesuffix(".yaml")
-    shaped = _read(GuestFile, path, content, findings, fallback={"name": stem})
-    if shaped is None:
+    node = read_yaml(path, content, findings)
+    if node is None:
         return None
-    guest = GuestDraft.of(shaped)
-    if guest.file.name != stem:
-        message = f"the guest is called {guest.file.name}, its file {stem}.yaml"
-        hint = f"rename the file to {guest.file.name}.yaml, or the guest to {stem}"
-        findings.report("guest-file-name", guest.node.at("name").origin, message, hint)
+    name = node.at("name")
+    given = name.data
+    shaped = shape(GuestFile, node, findings, {"name": stem})
+    guest = GuestDraft.of(shaped) if shaped else None
+    called = guest.file.name if guest else given
+    if isinstance(called, str) and called != stem and not findings.has_any_at(name.origin):
+        message = f"the guest is called {called}, its file {stem}.yaml"
+        hint = f"rename the file to {called}.yaml, or the guest to {stem}"
+        findings.report("guest-file-name", name.origin, message, hint)
     return guest
 
 
-def _read(
-    model: type[Model], path: str, content: bytes, findings: Findings, fallback: Mapping[str, str] | None = None
-) -> Shaped[Model] | None:
+def _read(model: type[Model], path: str, content: bytes, findings: Findings) -> Shaped[Model] | None:
     node = read_yaml(path, content, findings)
-    return shape(model, node, findings, fallback or {}) if node else None
+    return shape(model, node, findings, {}) if node else None
