@@ -108,7 +108,7 @@ def _host(folder: Path, desired: Desired, var: Path) -> MemoryHost:
     if live:
         ended = _apply(make_plan(live, host.inspect(), HOST), host, var)
         assert ended.ok, ended.error
-    for name in guests.keys() - set(story.stopped) - set(story.undefined):
+    for name in sorted(guests.keys() - set(story.stopped) - set(story.undefined)):
         host.start_domain(name)
     _tell(story, host)
     host.writes.clear()

@@ -1,0 +1,296 @@
+"""libvirt and the kernel judge what is foretold: rules are read back from a port, frames are sent through it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import libvirt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from interfaces import MAC, filterref, random_interface, shared_filters
+from random_packets import ethernet_element, frame, packet_element, rule
+from sizes import examples
+from strategies import CHAINS, rules
+
+from reconciler.domain.binding import binding_xml
+from reconciler.lab import burst, labs
+from reconciler.lab.handle import Lab
+from reconciler.lab.ports import Port, add_port
+from reconciler.model.filter import FilterRef, NwFilter, canonical_parameters
+from reconciler.model.kernel import Family, Ruleset
+from reconciler.model.live import Binding
+from reconciler.nwfilter.battery import BatteryCase, Direction, battery
+from reconciler.nwfilter.compare_rules import rule_differences
+from reconciler.nwfilter.decode import decode
+from reconciler.nwfilter.ebtables import parse_ebtables
+from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
+from reconciler.nwfilter.expand import Expected, expand
+from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.instances import CannotInstantiate
+from reconciler.nwfilter.iptables import parse_iptables
+from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.syntax import FilterSyntax
+
+pytestmark = pytest.mark.lab
+
+STOCK = {f.name: f for f in (parse_filter(p.read_bytes()) for p in Path("/etc/libvirt/nwfilter").glob("*.xml"))}
+SHARED = shared_filters()
+SAVERS = {Family.IPV4: "iptables-save", Family.IPV6: "ip6tables-save"}
+
+VALUES = {
+    "IP": ("10.0.0.1", "10.0.0.2", "10.0.0.1"),
+    "IPMASK": ("32", "24", "32"),
+    "IPV6": ("2001:db8::1", "fe80::1"),
+    "IPV6MASK": ("128", "64"),
+    "GATEWAY_MAC": ("52:54:00:aa:bb:cc",),
+    "DHCPSERVER": ("10.0.0.254",),
+    "CTRL_IP_LEARNING": ("none",),
+    "A": ("1", "2"),
+    "B": ("5", "6", "7"),
+    "X": ("9", "10"),
+}
+
+
+def reference(name: str, **changes: tuple[str, ...]) -> FilterRef:
+    values = {**VALUES, **changes}
+    return FilterRef(name, canonical_parameters((n, value) for n in values for value in values[n]))
+
+
+@dataclass
+class Bench:
+    """A port with a listener beside it, and libvirt to build rules for it."""
+
+    lab: Lab
+    connection: libvirt.virConnect
+    port: Port
+    peer: Port
+
+    def read_back(self) -> tuple[Ruleset, Ruleset, Ruleset]:
+        ethernet = parse_ebtables(self.lab.run(["ebtables-save"]).stdout)
+        ipv4, ipv6 = (parse_iptables(self.lab.run([saver]).stdout, family) for family, saver in SAVERS.items())
+        return ethernet, ipv4, ipv6
+
+    @contextmanager
+    def defined(self, filters: Sequence[NwFilter]) -> Iterator[None]:
+        """Filters while a block runs; those they refer to come first."""
+        for definition in filters:
+            self.connection.nwfilterDefineXML(format_filter(definition))
+        try:
+            yield
+        finally:
+            for definition in reversed(filters):
+                self.connection.nwfilterLookupByName(definition.name).undefine()
+
+    @contextmanager
+    def bound(self, ref: FilterRef) -> Iterator[None]:
+        """A filter on the port while a block runs. Raises libvirtError where libvirt refuses."""
+        binding = Binding(self.port.name, "guest", MAC, ref)
+        bound = self.connection.nwfilterBindingCreateXML(binding_xml(binding, str(uuid.uuid4())))
+        try:
+            yield
+        finally:
+            bound.delete()
+
+    def send(self, source: Port, target: Port, frames: Sequence[bytes]) -> list[bool]:
+        """Whether each frame, sent at the guest's end of a port, is heard at that of another or at the host."""
+        wanted = {"listen": [target.guest_end, "br0"], "send": {source.guest_end: [data.hex() for data in frames]}}
+        ended = self.lab.run([sys.executable, "-I", "-S", burst.__file__], stdin=json.dumps(wanted))
+        heard = json.loads(ended.stdout)[source.guest_end]
+        if source is self.peer:
+            heard = {target.guest_end: heard[target.guest_end]}
+        return [any(index in found for found in heard.values()) for index in range(len(frames))]
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with labs.lab() as lab:
+        connection = libvirt.open(lab.uri)
+        for definition in SHARED.values():
+            connection.nwfilterDefineXML(format_filter(definition))
+        yield Bench(lab, connection, add_port(lab, "p0", mac=MAC), add_port(lab, "peer"))
+        connection.close()
+
+
+Lookup = Callable[[str], NwFilter | None]
+
+
+def foretold(lookup: Lookup, ref: FilterRef) -> Expected | None:
+    try:
+        return expand(lookup, ref, MAC, "p0")
+    except CannotInstantiate:
+        return None
+
+
+def agree(bench: Bench, lookup: Lookup, ref: FilterRef) -> str:
+    """Asserts that the foretold rules are those of libvirt; "same", or who refused."""
+    expected = foretold(lookup, ref)
+    try:
+        with bench.bound(ref):
+            actual = bench.read_back()
+    except libvirt.libvirtError:
+        return "refused" if expected is None else "refused unforeseen"
+    if expected is None:
+        return "not foretold"
+    differences = [difference for ruleset in actual for difference in rule_differences(expected, ruleset)]
+    assert not differences, differences
+    return "same"
+
+
+@pytest.mark.parametrize("name", sorted(STOCK))
+def test_stock_filters(bench: Bench, name: str) -> None:
+    server = ("2001:db8::254",) if name == "allow-dhcpv6-server" else VALUES["DHCPSERVER"]
+    assert agree(bench, STOCK.get, reference(name, DHCPSERVER=server)) == "same"
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_shared_filters(bench: Bench, name: str) -> None:
+    addresses = {"IP": ("10.0.0.1", "10.0.1.0"), "IPMASK": ("32", "24")}
+    assert agree(bench, SHARED.get, reference(name, **addresses)) == "same"
+
+
+@settings(max_examples=examples(60, 3000), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chain=CHAINS, text=rules())
+def test_any_rule(bench: Bench, chain: str, text: str) -> None:
+    if "ipset=" in text:
+        return
+    try:
+        definition = parse_filter(f"<filter name='scratch' chain='{chain}'>{text}</filter>")
+    except FilterSyntax:
+        return
+    with suppress(libvirt.libvirtError), bench.defined([definition]):
+        # A refusal that we did not foresee is the tools' own; rules that differ are ours.
+        agree(bench, {"scratch": definition}.get, reference("scratch"))
+
+
+TREE_ELEMENTS = (
+    "<ip srcipaddr='$A' srcipmask='$M'/>", "<ip srcipaddr='$A[@1]' dstipaddr='$A[@2]'/>", "<mac srcmacaddr='$MAC'/>",
+    "<ip srcipaddr='$A[@2]' dstipaddr='$B' srcipmask='$M[@1]'/>", "<arp arpsrcipaddr='$B[1]' arpdstipaddr='$A'/>",
+    "", "<ip match='no' srcipaddr='$A'/>", "<arp arpsrcipaddr='10.0.0.0' arpsrcipmask='8' arpdstipaddr='$A'/>",
+    "<ipv6 srcipaddr='$S'/>", "<ip dscp='12' protocol='tcp' dstportstart='$P'/>", "<tcp dstportstart='$P'/>",
+    "<all srcipaddr='$A' state='NEW,RELATED'/>", "<udp-ipv6 srcipaddr='$S' connlimit-above='3'/>",
+)  # fmt: skip
+TREE_CHAINS = ("root", "root", "mac", "mac-x", "ipv4", "ipv4-a", "ipv4-b", "arp", "arp-x", "ipv6", "vlan", "stp", "rarp")
+
+
+def random_tree(random: Random) -> list[NwFilter]:
+    """Four filters, later ones refer to earlier ones and set their variables."""
+    return [_random_node(random, number) for number in range(4)]
+
+
+def _random_node(random: Random, number: int) -> NwFilter:
+    chain = random.choice(TREE_CHAINS)
+    priority = random.choice(("", "", "-800", "-700", "-500", "100", "950"))
+    head = f"name='s{number}' chain='{chain}'" + (f" priority='{priority}'" if priority and chain != "root" else "")
+    parameters = "".join(
+        f"<parameter name='{name}' value='{value}'/>"
+        for name, value in (("B", f"10.9.9.{number}"), ("B", f"10.9.8.{number}"), ("P", str(number + 1)))
+    )
+    body = [
+        f"<filterref filter='s{earlier}'>{parameters}</filterref>"
+        for earlier in range(number)
+        if random.random() < 0.5
+    ]
+    actions = ("accept", "drop", "return", "reject")
+    body += [rule(random, random.choice(TREE_ELEMENTS), actions) for _ in range(random.randint(0, 3))]
+    random.shuffle(body)
+    return parse_filter(f"<filter {head}>{''.join(body)}</filter>")
+
+
+def test_any_tree(bench: Bench) -> None:
+    random, outcomes = Random(7), Counter[str]()
+    for _ in range(examples(30, 1000)):
+        tree = random_tree(random)
+        values: dict[str, tuple[str, ...]] = {"A": ("10.0.0.1", "10.0.0.2", "10.0.0.1"), "M": ("32", "24", "32")}
+        values |= {"S": ("2001:db8::1", "fe80::1")}
+        values |= {"B": ("10.1.0.1", "10.1.0.2")} if random.random() < 0.6 else {"B": ()}
+        values |= {"P": ("22", "80")} if random.random() < 0.5 else {}
+        with bench.defined(tree):
+            outcomes[agree(bench, {f.name: f for f in tree}.get, reference("s3", **values))] += 1
+    assert set(outcomes) == {"same", "refused"}
+    assert outcomes["same"] > outcomes["refused"]
+
+
+def heard(bench: Bench, cases: Sequence[BatteryCase]) -> Mapping[str, bool]:
+    outgoing = [case for case in cases if case.direction is Direction.OUT]
+    incoming = [case for case in cases if case.direction is Direction.IN]
+    sent = bench.send(bench.port, bench.peer, [case.data for case in outgoing])
+    got = bench.send(bench.peer, bench.port, [case.data for case in incoming])
+    return {case.id: passed for case, passed in zip((*outgoing, *incoming), (*sent, *got), strict=True)}
+
+
+@pytest.mark.parametrize("form", sorted(f for f in SHARED if f in ("guest-dual-stack", "guest-ipv4", "guest-ipv6", "guest-locked")))
+def test_battery(bench: Bench, form: str) -> None:
+    families = {"guest-dual-stack": (True, True), "guest-ipv4": (True, False), "guest-ipv6": (False, True)}
+    has_ipv4, has_ipv6 = families.get(form, (False, False))
+    random = Random(form)
+    for _ in range(examples(5, 50) if has_ipv4 or has_ipv6 else 1):
+        subject = random_interface(random, has_ipv4=has_ipv4, has_ipv6=has_ipv6)
+        assert subject.filter == form
+        cases = battery(subject)
+        ref = filterref(subject)
+        predicted = Evaluator.of(expand(SHARED.get, ref, MAC, "p0"))
+        with bench.bound(ref):
+            read_back = Evaluator(*bench.read_back())
+            frames = heard(bench, cases)
+        told = {case.id: predicted.case(case, "p0").passes for case in cases}
+        assert told == {case.id: read_back.case(case, "p0").passes for case in cases}
+        assert told == frames
+        wrong = {case.id for case in cases if frames[case.id] != (case.expected == "pass")}
+        assert wrong == {case.id for case in cases if case.inexpressible}
+
+
+def decided(bench: Bench, definition: NwFilter, frames: Sequence[bytes]) -> Counter[str]:
+    """Asserts that frames fare as foretold; counts what decided, and how often frames passed and not."""
+    expected = foretold({"scratch": definition}.get, reference("scratch"))
+    counts = Counter[str]()
+    if expected is None:
+        return counts
+    predicted = Evaluator.of(expected)
+    with bench.defined([definition]), bench.bound(reference("scratch")):
+        read_back = Evaluator(*bench.read_back())
+        passed = bench.send(bench.port, bench.peer, frames)
+    for data, arrived in zip(frames, passed, strict=True):
+        verdict = predicted.forwarded(decode(data), "p0", OUTSIDE)
+        shown = f"{data.hex()}\n{decode(data)}\n{verdict}\n{format_filter(definition)}"
+        assert read_back.forwarded(decode(data), "p0", OUTSIDE).passes == verdict.passes, shown
+        assert verdict.passes == arrived, shown
+        counts["pass" if arrived else "drop"] += 1
+        counts[_kind(definition, verdict.source.rule) if verdict.source else "policy"] += 1
+    return counts
+
+
+def _kind(definition: NwFilter, number: int) -> str:
+    from reconciler.model.filter import Rule
+
+    decider = [entry for entry in definition.entries if isinstance(entry, Rule)][number - 1]
+    return decider.matches[0].protocol if decider.matches else "none"
+
+
+@pytest.mark.parametrize("level", ["ethernet", "packets"])
+def test_random_filters_and_frames(bench: Bench, level: str) -> None:
+    random, counts = Random(level), Counter[str]()
+    for number in range(examples(10, 200)):
+        definition = random_filter(random, level)
+        frames = [frame(random, f"{level}-{number}-{n}", fragments=level == "ethernet") for n in range(60)]
+        counts += decided(bench, definition, list(dict.fromkeys(frames)))
+    total = counts["pass"] + counts["drop"]
+    assert total >= examples(400, 8000), counts
+    assert min(counts["pass"], counts["drop"]) >= 0.3 * total, counts
+
+
+def random_filter(random: Random, level: str) -> NwFilter:
+    if level == "ethernet":
+        texts = [rule(random, ethernet_element(random), ("accept", "drop", "drop", "reject")) for _ in range(8)]
+    else:
+        texts = [rule(random, packet_element(random), ("accept", "drop", "drop", "reject", "return")) for _ in range(8)]
+    return parse_filter(f"<filter name='scratch'>{''.join(texts)}</filter>")
+
+
