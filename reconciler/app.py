@@ -156,7 +156,7 @@ def apply(
                 "the site or the host is not what the plan was made for; nothing was done",
                 hint="make a new plan and look at it",
             )
-        execution = _execute(plan, host, settings, desired, notify) if plan.steps else None
+        execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
         if execution is not None:
             seen = survey(desired, host, seen.host)
         if execution is None or execution.ok:
@@ -164,21 +164,19 @@ def apply(
         return Application(plan, execution, seen.drift, proofs_of(seen))
 
 
-def _execute(plan: Plan, host: Host, settings: Settings, desired: Desired, notify: Notify) -> Execution:
+def _execute(
+    plan: Plan, host: Host, settings: Settings, desired: Desired, notify: Notify, allow: Disruption | None
+) -> Execution:
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
 
     def prove() -> ReconcilerError | None:
-        left = survey(desired, host, plan.host).drift
-        excused = {waiting.target for waiting in plan.waiting}
-        changed = {step.action.target for step in plan.steps}
-        wrong = [drift for drift in left if drift.object in changed and drift.object not in excused]
-        if not wrong:
+        again = plan_of(survey(desired, host, plan.host), allow)
+        if not again.steps:
             return None
-        first = wrong[0]
         return HostError(
-            f"after all steps {first.object} still differs ({first.layer} layer): {first.field} is {first.actual!r}, "
-            f"not {first.desired!r}",
+            f"after all steps there is still something to do: {again.steps[0].action.describe()}, "
+            f"because {again.steps[0].reason}",
             hint="all steps were taken back; the journal holds what was done",
         )
 

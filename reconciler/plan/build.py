@@ -15,7 +15,7 @@ from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.guests import GuestPlanner
-from reconciler.plan.handover import with_hand_overs
+from reconciler.plan.handover import held_elsewhere, with_hand_overs
 from reconciler.plan.order import StepCycle, held_back, ordered
 from reconciler.plan.reach import Reach
 
@@ -46,39 +46,50 @@ def make_plan(
     guests = tuple(planner.steps())
     changes = with_hand_overs((*filters, *guests), desired, live, host)
     steps = (*changes, *_prune_steps(desired, live, host, reach, changes))
-    return _settled(desired, host, steps, planner.waiting, tuple(_notes(filters, desired, reach)), allow)
-
-
-def _settled(
-    desired: Desired, host: str, steps: tuple[Step, ...], waiting: tuple[Waiting, ...], notes: tuple[str, ...],
-    allow: Disruption | None,
-) -> Plan:  # fmt: skip
     most = max(desired.policy.disruption, allow or Disruption.NONE)
-    circle = _circle(steps)
-    held = held_back(steps, lambda step: step.disruption > most or step.id in circle)
-    waits = tuple(_waiting(step, most, circle) for step in steps if step.id in held)
+    holders = held_elsewhere(changes, desired, live, host)
+    circles = _circles(steps)
+    reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, circles, holders))}
+    held = held_back(steps, lambda step: step.id in reasons)
+    waits = tuple(_waiting(step, reasons.get(step.id, _FOLLOWS)) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
-    plan = Plan(desired.source, host, chosen, (*waiting, *waits), notes)
+    notes = tuple(_notes(filters, desired, reach))
+    plan = Plan(desired.source, host, chosen, (*planner.waiting, *waits), notes)
     return replace(plan, digest=digest(plan))
 
 
-def _circle(steps: tuple[Step, ...]) -> frozenset[str]:
-    try:
-        ordered(steps)
-    except StepCycle as cycle:
-        return frozenset(cycle.ids)
-    return frozenset()
+_Reason = tuple[WaitReason, str]
+_FOLLOWS: _Reason = (WaitReason.POLICY, "it follows a step that waits")
 
 
-def _waiting(step: Step, most: Disruption, circle: frozenset[str]) -> Waiting:
+def _forbidden(step: Step, most: Disruption, circles: frozenset[str], holders: dict[str, str]) -> _Reason | None:
     if step.disruption > most:
-        hint = f"`apply --allow {step.disruption}` does it"
-        return Waiting(step.action.target, step.action.describe(), WaitReason.POLICY, hint, step.disruption)
-    if step.id in circle:
+        return WaitReason.POLICY, f"`apply --allow {step.disruption}` does it"
+    if step.id in holders:
+        holder = holders[step.id]
+        hint = f"guest {holder}, which this site does not have here, still runs with the address: stop it first"
+        return WaitReason.UNSUPPORTED, hint
+    if step.id in circles:
         hint = "addresses are exchanged in a circle: withdraw one of them in a commit of its own first"
-        return Waiting(step.action.target, step.action.describe(), WaitReason.UNSUPPORTED, hint, step.disruption)
-    hint = "it follows a step that waits"
-    return Waiting(step.action.target, step.action.describe(), WaitReason.POLICY, hint, step.disruption)
+        return WaitReason.UNSUPPORTED, hint
+    return None
+
+
+def _circles(steps: tuple[Step, ...]) -> frozenset[str]:
+    """Ids of all steps that wait for each other in a circle."""
+    found: set[str] = set()
+    while True:
+        try:
+            ordered(step for step in steps if step.id not in found)
+        except StepCycle as cycle:
+            found.update(cycle.ids)
+        else:
+            return frozenset(found)
+
+
+def _waiting(step: Step, reason: _Reason) -> Waiting:
+    why, hint = reason
+    return Waiting(step.action.target, step.action.describe(), why, hint, step.disruption)
 
 
 def digest(plan: Plan) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reconciler.model.guest import Attach, guard_name
-from reconciler.model.live import Live
+from reconciler.model.live import Live, Nic
 from reconciler.model.plan import Step
 from reconciler.model.site import Desired
 from reconciler.plan.addresses import Network, held_networks, overlap, wanted_networks
@@ -33,6 +33,24 @@ def with_hand_overs(steps: tuple[Step, ...], desired: Desired, live: Live, host:
                 for step in claimer.steps:
                     later[step] = (*later.get(step, ()), *holder.steps)
     return tuple(replace(step, after=(*step.after, *later.get(step.id, ()))) for step in steps)
+
+
+def held_elsewhere(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> dict[str, str]:
+    """Steps that claim an address which a running guest outside this site holds by a filter of ours, and that guest."""
+    managed = {guest.name for guest in desired.guests_on(host)}
+    strangers = [domain for domain in live.domains if domain.name not in managed]
+    found: dict[str, str] = {}
+    for claimer in _owners(steps, desired, live, host):
+        claimed = claimer.wanted - claimer.held
+        for domain in strangers if claimed else ():
+            if any(_is_ours(live, nic) and overlap(claimed, held_networks(live, nic.filterref)) for nic in domain.live):
+                found.update(dict.fromkeys(claimer.steps, domain.name))
+    return found
+
+
+def _is_ours(live: Live, nic: Nic) -> bool:
+    guard = live.filter(nic.filterref.filter) if nic.filterref else None
+    return guard is not None and guard.owned
 
 
 def _owners(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> Iterator[_Owner]:

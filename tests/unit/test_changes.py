@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sites import EXAMPLE, guest_yaml, mac, site
+
 from reconciler.diff import changes
 from reconciler.model.change import Change
 from reconciler.model.site import Disruption
-from sites import EXAMPLE, guest_yaml, mac, site
 
 
 def test_nothing_changes_between_equal_sites() -> None:

@@ -27,7 +27,6 @@ import yaml
 from rich.console import Console
 from sites import EXAMPLE, SITE, domain_xml
 
-from reconciler.diff import diff
 from reconciler.domain.rewrite import set_filterref
 from reconciler.errors import HostError
 from reconciler.execute.executor import execute
@@ -212,8 +211,6 @@ def _run_to_the_end(plan: Plan, desired: Desired, host: MemoryHost, var: Path) -
     ended = _apply(plan, host, var)
     assert ended.ok, ended.error
     assert seen == []
-    waiting = {each.target for each in plan.waiting}
-    assert [drift for drift in diff(desired, host.inspect(), HOST) if drift.object not in waiting] == []
     again = make_plan(desired, host.inspect(), HOST)
     assert again.steps == ()
     assert again.waiting == plan.waiting
