@@ -136,9 +136,11 @@ def _arp(random: Random) -> Layer:
 
 
 def _transport(random: Random, echo: Callable[[], Layer], tail: Layer) -> Layer:
-    pick = random.choice
-    tcp = TCP(sport=pick(PORTS), dport=pick(PORTS), flags=pick(("S", "A")), options=pick(([], [("MSS", 1460)])))
-    return pick((UDP(sport=pick(PORTS), dport=pick(PORTS)) / tail, tcp / tail, echo()))
+    """One port is random, so that nearly every packet opens a connection of its own."""
+    pick, other = random.choice, random.randint(2000, 65535)
+    source, target = pick(((pick(PORTS), other), (other, pick(PORTS))))
+    tcp = TCP(sport=source, dport=target, flags=pick(("S", "A")), options=pick(([], [("MSS", 1460)])))
+    return pick((UDP(sport=source, dport=target) / tail, tcp / tail, echo()))
 
 
 def _ipv4(random: Random, tail: Layer) -> Layer:

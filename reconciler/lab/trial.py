@@ -29,11 +29,25 @@ _SEND_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One interface to try: its filterref, and the frames that it sends (whole, with the Ethernet header)."""
+    """One interface to try: its filterref, the frames that it sends, and those that are sent to it (whole frames).
+
+    `host_hears` counts the host as a witness; with iptables-level rules it is none, because a bridge hears a packet
+    before iptables has judged it.
+    """
 
     mac: str
     filterref: FilterRef
-    frames: tuple[bytes, ...]
+    sent: tuple[bytes, ...] = ()
+    received: tuple[bytes, ...] = ()
+    host_hears: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """For each frame of a subject, in its order, whether it came through."""
+
+    sent: tuple[bool, ...]
+    received: tuple[bool, ...]
 
 
 def define_filters(lab: Lab, filters: Iterable[NwFilter]) -> None:
@@ -45,22 +59,30 @@ def define_filters(lab: Lab, filters: Iterable[NwFilter]) -> None:
             _virsh(lab, "nwfilter-define", str(path))
 
 
-def try_frames(lab: Lab, subjects: Sequence[Subject]) -> list[list[bool]]:
-    """For each subject, whether each of its frames was heard by anybody.
+def try_frames(lab: Lab, subjects: Sequence[Subject]) -> tuple[Heard, ...]:
+    """Send every frame of every subject, one subject after another.
 
     Raises `HostError` when libvirt cannot build the rules of a subject.
     """
-    ears = [add_port(lab, PEER), add_port(lab, UPLINK)]
+    peer, uplink = add_port(lab, PEER), add_port(lab, UPLINK)
     ports = [add_port(lab, f"try{number}", mac=subject.mac) for number, subject in enumerate(subjects)]
     try:
         for port, subject in zip(ports, subjects, strict=True):
             _bind(lab, port, subject)
-        return _send(lab, [*(ear.guest_end for ear in ears), HOST], ports, subjects)
+        return tuple(_try_one(lab, port, s, peer, uplink) for port, s in zip(ports, subjects, strict=True))
     finally:
         for port in ports:
             lab.run(["virsh", "--connect", lab.uri, "nwfilter-binding-delete", port.name], check=False)
-        for port in (*ports, *ears):
+        for port in (*ports, peer, uplink):
             remove_port(lab, port)
+
+
+def _try_one(lab: Lab, port: Port, subject: Subject, peer: Port, uplink: Port) -> Heard:
+    witnesses = [peer.guest_end, uplink.guest_end, *([HOST] if subject.host_hears else [])]
+    return Heard(
+        _send(lab, port.guest_end, witnesses, subject.sent),
+        _send(lab, peer.guest_end, [port.guest_end], subject.received),
+    )
 
 
 def _bind(lab: Lab, port: Port, subject: Subject) -> None:
@@ -71,15 +93,13 @@ def _bind(lab: Lab, port: Port, subject: Subject) -> None:
         _virsh(lab, "nwfilter-binding-create", file.name)
 
 
-def _send(lab: Lab, ears: list[str], ports: Sequence[Port], subjects: Sequence[Subject]) -> list[list[bool]]:
-    frames = {port.guest_end: [f.hex() for f in s.frames] for port, s in zip(ports, subjects, strict=True)}
-    wanted = json.dumps({"listen": ears, "send": frames})
+def _send(lab: Lab, sender: str, witnesses: list[str], frames: Sequence[bytes]) -> tuple[bool, ...]:
+    if not frames:
+        return ()
+    wanted = json.dumps({"listen": witnesses, "send": {sender: [frame.hex() for frame in frames]}})
     ended = lab.run([sys.executable, "-I", "-S", burst.__file__], stdin=wanted, timeout=_SEND_SECONDS)
-    heard = json.loads(ended.stdout)
-    return [
-        [any(index in found for found in heard[port.guest_end].values()) for index in range(len(subject.frames))]
-        for port, subject in zip(ports, subjects, strict=True)
-    ]
+    heard: set[int] = set().union(*json.loads(ended.stdout)[sender].values())
+    return tuple(index in heard for index in range(len(frames)))
 
 
 def _virsh(lab: Lab, *arguments: str) -> None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Family(StrEnum):
-    """Whose rules: of frames (`ebtables-save`, table nat), or of packets (`iptables-save`, `ip6tables-save`, filter)."""
+    """Whose rules: of frames (`ebtables-save`, table nat), or of packets (`ip[6]tables-save`, table filter)."""
 
     ETHERNET = "ethernet"
     IPV4 = "ipv4"

@@ -107,13 +107,14 @@ def subject_of(interface: Interface, neighbours: tuple[Address, ...] = ()) -> Su
 
 
 def _foreign_ipv4(own: tuple[IPv4Network, ...], neighbours: Iterator[IPv4Address]) -> IPv4Address:
-    candidates = [*neighbours, *(address for network in own for address in outside_of(network))]
-    return next((a for a in candidates if _is_foreign(a, own)), _SPARE_IPV4)
+    candidates: list[Address] = [*neighbours, *(address for network in own for address in outside_of(network))]
+    return next((a for a in candidates if isinstance(a, IPv4Address) and _is_foreign(a, own)), _SPARE_IPV4)
 
 
 def _foreign_ipv6(own: tuple[IPv6Network, ...], neighbours: Iterator[IPv6Address]) -> IPv6Address:
     beside = (address for network in own if not network.is_link_local for address in outside_of(network))
-    return next((a for a in [*neighbours, *beside] if _is_foreign(a, own)), _SPARE_IPV6)
+    candidates: list[Address] = [*neighbours, *beside]
+    return next((a for a in candidates if isinstance(a, IPv6Address) and _is_foreign(a, own)), _SPARE_IPV6)
 
 
 def _is_foreign(address: Address, own: tuple[IPv4Network, ...] | tuple[IPv6Network, ...]) -> bool:

@@ -15,6 +15,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 from reconciler.nwfilter.battery import ROUTER_MAC
 
@@ -29,9 +30,9 @@ Layer = Any
 
 
 def ether(source: str, payload: Layer, destination: str = ROUTER_MAC, ethertype: int | None = None) -> bytes:
-    header = (
-        Ether(src=source, dst=destination) if ethertype is None else Ether(src=source, dst=destination, type=ethertype)
-    )
+    header = Ether(src=source, dst=destination)
+    if ethertype is not None:
+        header.type = ethertype
     return bytes(header / payload)
 
 
@@ -58,8 +59,14 @@ def tcp(label: str) -> Layer:
 
 def arp(label: str, operation: int, sender: str, address: IPv4Address | str, target: IPv4Address | str) -> Layer:
     """An ARP packet that asks for or tells `target`, padded with a label."""
-    fields = {"op": operation, "hwsrc": sender, "psrc": str(address), "hwdst": ZERO_MAC, "pdst": str(target)}
-    return ARP(**fields) / raw(label)
+    packet = ARP(op=operation, hwsrc=sender, psrc=str(address), hwdst=ZERO_MAC, pdst=str(target))
+    return packet / raw(label)
+
+
+def igmp_report(group: str = "224.0.0.251") -> Layer:
+    """An IGMPv2 report; a bridge that snoops drops a malformed one itself."""
+    message = b"\x16\0\0\0" + IPv4Address(group).packed
+    return Raw(message[:2] + checksum(message).to_bytes(2, "big") + message[4:])
 
 
 def tagged(payload: Layer, identifier: int, ethertype: int | None = None) -> Layer:

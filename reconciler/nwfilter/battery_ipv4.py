@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from itertools import count
+from typing import Any
 
 from scapy.layers.inet import ICMP, IP, UDP, IPOption_RR
 from scapy.layers.l2 import ARP
 
 from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTER_MAC, BatteryCase, Subject, Wanted, outside_of
-from reconciler.nwfilter.battery_frames import ANYWHERE_IPV4, BROADCAST_MAC, Layer, arp, ether, ipv4, raw, tcp, udp
+from reconciler.nwfilter.battery_frames import (
+    ANYWHERE_IPV4,
+    BROADCAST_MAC,
+    Layer,
+    arp,
+    ether,
+    igmp_report,
+    ipv4,
+    raw,
+    tcp,
+    udp,
+)
 
 _ANY = "0.0.0.0"
 _LIMITED_BROADCAST = "255.255.255.255"
@@ -48,7 +60,7 @@ def _without_ipv4(subject: Subject) -> Iterator[BatteryCase]:
     foreign = subject.foreign_ipv4
     yield case("ipv4-none-udp", ipv4(foreign, udp("ipv4-none-udp")), ROUTER_MAC)
     yield case("ipv4-none-dhcp", ipv4(_ANY, udp("ipv4-none-dhcp", 68, 67), _LIMITED_BROADCAST))
-    yield case("ipv4-none-igmp", ipv4(_ANY, raw("ipv4-none-igmp"), "224.0.0.22", proto=2))
+    yield case("ipv4-none-igmp", ipv4(_ANY, igmp_report(), "224.0.0.251", proto=2, ttl=1))
     yield case("ipv4-none-arp", arp("ipv4-none-arp", _REQUEST, subject.mac, foreign, ANYWHERE_IPV4))
     yield case("ipv4-none-arp-probe", arp("ipv4-none-arp-probe", _REQUEST, subject.mac, _ANY, foreign))
 
@@ -99,8 +111,8 @@ def _own_sources(subject: Subject) -> Iterator[BatteryCase]:
     own = subject.ipv4[0][0]
     yield _ipv4_case(subject, "ipv4-own-tcp", "pass", ipv4(own, tcp("ipv4-own-tcp")))
     yield _ipv4_case(subject, "ipv4-own-echo", "pass", ipv4(own, ICMP() / raw("ipv4-own-echo")))
-    igmp = ipv4(own, raw("ipv4-own-igmp"), "224.0.0.22", proto=2)
-    yield _ipv4_case(subject, "ipv4-own-igmp", "pass", igmp, "01:00:5e:00:00:16")
+    igmp = ipv4(own, igmp_report(), "224.0.0.251", proto=2, ttl=1)
+    yield _ipv4_case(subject, "ipv4-own-igmp", "pass", igmp, "01:00:5e:00:00:fb")
     options = ipv4(own, udp("ipv4-own-options"), options=[IPOption_RR(routers=["0.0.0.0"])])
     yield _ipv4_case(subject, "ipv4-own-options", "pass", options)
 
@@ -112,7 +124,7 @@ def _edges(subject: Subject) -> Iterator[BatteryCase]:
 
 
 def _foreign_sources(subject: Subject) -> Iterator[BatteryCase]:
-    def case(label: str, source: IPv4Address | str, payload: Layer, **fields: object) -> BatteryCase:
+    def case(label: str, source: IPv4Address | str, payload: Layer, **fields: Any) -> BatteryCase:
         return _ipv4_case(subject, label, "drop", ipv4(source, payload, **fields))
 
     foreign = subject.foreign_ipv4

@@ -154,7 +154,7 @@ def _address_range(version: int) -> Canonicaliser:
 
 
 def _range(maximum: int, *, may_be_empty: bool = False) -> Canonicaliser:
-    """`n`, `n:m`, `:m` or `n:`, always as `n:m`. iptables takes a range that ends before it starts, ebtables does not."""
+    """`n`, `n:m`, `:m` or `n:`, always as `n:m`. iptables, not ebtables, takes one that ends before it starts."""
 
     def canonicalise(value: str) -> str:
         low, colon, high = value.partition(":")

@@ -14,7 +14,7 @@ from reconciler.model.kernel import Condition, Family, KernelChain, KernelRule, 
 from reconciler.nwfilter.canonical_rules import canonical_rule
 from reconciler.nwfilter.expand_ethernet import ethernet_rules
 from reconciler.nwfilter.expand_packets import packet_ruleset
-from reconciler.nwfilter.instances import Instance, rule_instances
+from reconciler.nwfilter.instances import CannotInstantiate, Instance, rule_instances
 from reconciler.nwfilter.names import BRIDGE_GROUP
 from reconciler.nwfilter.variables import Lookup
 
@@ -52,15 +52,36 @@ def expand(lookup: Lookup, filterref: FilterRef, mac: str, port: str) -> Expecte
     """What libvirt instantiates for a filterref on a port. Raises CannotInstantiate where it would refuse."""
     instances = rule_instances(lookup, filterref, mac)
     ethernet = tuple(instance for instance in instances if instance.is_ethernet)
+    _check_chains_come_first(ethernet)
     chains: list[KernelChain] = []
     ties: set[frozenset[str]] = set()
     for side in range(2):
-        directed = tuple(i for i in ethernet if i.rule.direction in (_DIRECTIONS[side], "inout"))
+        directed = _directed(ethernet, side)
         if directed:
             chains.extend(_side(directed, side, port))
             ties.update(_ties(directed, side, port))
     ipv4, ipv6 = (packet_ruleset(instances, family, port) for family in (Family.IPV4, Family.IPV6))
     return Expected(port, Ruleset(tuple(chains)), ipv4, ipv6, frozenset(ties))
+
+
+def _directed(instances: tuple[Instance, ...], side: int) -> tuple[Instance, ...]:
+    return tuple(i for i in instances if i.rule.direction in (_DIRECTIONS[side], "inout"))
+
+
+def _check_chains_come_first(instances: tuple[Instance, ...]) -> None:
+    """libvirt makes a chain when it meets the first rule of at least its priority.
+
+    Filters that give one chain different priorities can make it meet a rule of the chain before that: it fails.
+    """
+    priorities = [_chain_priorities(_directed(instances, side)) for side in range(2)]
+    reached = min((instance.rule.priority for instance in instances), default=0)
+    for instance in instances:
+        own = instance.rule.priority
+        reached = max(reached, own if instance.chain == "root" else max(own, instance.chain_priority))
+        for side in range(2):
+            if instance in _directed((instance,), side) and priorities[side].get(instance.chain, reached) > reached:
+                message = f"{instance.source}: the chain '{instance.chain}' has several priorities"
+                raise CannotInstantiate(f"{message}, and this rule comes before the one that counts")
 
 
 def root_chain(port: str, side: int) -> str:

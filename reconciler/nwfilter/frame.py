@@ -113,6 +113,7 @@ class State(StrEnum):
     ESTABLISHED = "ESTABLISHED"
     RELATED = "RELATED"
     INVALID = "INVALID"
+    UNTRACKED = "UNTRACKED"
 
 
 @dataclass(frozen=True, slots=True)

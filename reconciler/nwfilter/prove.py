@@ -14,7 +14,7 @@ from reconciler.model.guest import Interface
 from reconciler.model.kernel import KernelRule, Ruleset
 from reconciler.model.outcome import Case, Expected
 from reconciler.nwfilter.frame import BROADCAST_MAC, ETHERTYPES, Arp, Frame, Packet, Transport
-from reconciler.nwfilter.walk import UnknownMatch, verdict
+from reconciler.nwfilter.walk import UnknownMatch, Walker
 
 _HOOK = "PREROUTING"
 _ROUTER_MAC = "02:00:00:00:00:01"
@@ -74,16 +74,16 @@ def prove(
     cases = structure(ruleset, port, interface, visible)
     if not jumps_of(ruleset, port):
         return cases
-    return (*cases, *(_judge(ruleset, port, interface.mac, probe) for probe in probes(interface)))
+    walker = Walker(ruleset)
+    return (*cases, *(_judge(walker, port, interface.mac, probe) for probe in probes(interface)))
 
 
-def _judge(ruleset: Ruleset, port: str, mac: str, probe: Probe) -> Case:
+def _judge(walker: Walker, port: str, mac: str, probe: Probe) -> Case:
     try:
-        decided = verdict(ruleset, probe.frame, port, _HOOK)
+        decided = walker.verdict(probe.frame, port, _HOOK)
     except UnknownMatch as unknown:
         return Case(mac, probe.case, probe.expected, "unknown", unknown.message)
-    rule = decided.rule.text if decided.rule else f"policy of {decided.chain}"
-    return Case(mac, probe.case, probe.expected, "pass" if decided.passes else "drop", rule)
+    return Case(mac, probe.case, probe.expected, "pass" if decided.passes else "drop", str(decided))
 
 
 def _names(rules: Iterable[KernelRule], network: IPv4Network | IPv6Network) -> bool:

@@ -1,0 +1,57 @@
+"""The kernel's rules beside those that libvirt should have installed, port by port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import KernelChain, KernelRule, KernelRules, Ruleset
+from reconciler.nwfilter.compare_rules import PACKET_HOOKS, SHARED_CHAINS, RuleDifference, rule_differences
+from reconciler.nwfilter.expand import expand
+from reconciler.nwfilter.variables import Lookup
+
+_INTERFACES = ("in-interface", "out-interface", "physdev-in", "physdev-out")
+
+
+class Installed:
+    """One reading of the kernel's rules, sorted by port once, so that a question costs what its port has."""
+
+    def __init__(self, rules: KernelRules) -> None:
+        self._families = [_PortIndex(ruleset) for ruleset in (rules.ethernet, rules.ipv4, rules.ipv6) if ruleset]
+
+    def differences(self, lookup: Lookup, filterref: FilterRef, mac: str, port: str) -> tuple[RuleDifference, ...]:
+        """Chains of a port that are not what its filterref asks for.
+
+        Raises `CannotInstantiate` where libvirt would refuse the filterref.
+        """
+        expected = expand(lookup, filterref, mac, port)
+        return tuple(d for family in self._families for d in rule_differences(expected, family.of_port(port)))
+
+
+class _PortIndex:
+    """The rules of one family: which of the shared chains' rules are of which port."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._chains = {chain.name: chain for chain in ruleset.chains}
+        self._shared: dict[str, dict[str, list[KernelRule]]] = {}
+        for name in SHARED_CHAINS[ruleset.family]:
+            for rule in self._chains[name].rules if name in self._chains else ():
+                for port in _ports(rule):
+                    self._shared.setdefault(port, {}).setdefault(name, []).append(rule)
+
+    def of_port(self, port: str) -> Ruleset:
+        shared = self._shared.get(port, {})
+        found = {name: KernelChain(name, self._chains[name].policy, tuple(rules)) for name, rules in shared.items()}
+        found |= {name: self._chains[name] for name in PACKET_HOOKS if name in self._chains and name not in found}
+        waiting = [rule.target for rules in shared.values() for rule in rules]
+        while waiting:
+            chain = self._chains.get(waiting.pop())
+            if chain is not None and chain.name not in found:
+                found[chain.name] = chain
+                waiting.extend(rule.target for rule in chain.rules)
+        return Ruleset(tuple(found.values()), self._ruleset.family)
+
+
+def _ports(rule: KernelRule) -> Iterator[str]:
+    return (c.value for c in rule.conditions if c.option in _INTERFACES and not c.negated)
