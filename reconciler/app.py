@@ -129,7 +129,7 @@ def proofs_of(seen: Survey) -> tuple[InterfaceProof, ...]:
         for interface in guest.interfaces:
             port = ports.get(interface.mac)
             visible = visible_families(known.get, interface.filter)
-            cases = prove(seen.live.kernel, port, interface, visible) if port else ()
+            cases = prove(seen.live.kernel.ethernet, port, interface, visible) if port else ()
             found.append(InterfaceProof(guest.name, interface.mac, port, cases))
         mentioned = {interface.mac for interface in guest.interfaces}
         found.extend(InterfaceProof(guest.name, m, p, managed=False) for m, p in ports.items() if m not in mentioned)

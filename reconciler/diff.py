@@ -15,10 +15,11 @@ from reconciler.model.filter import Entry, FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.live import Binding, Domain, Live, Nic
 from reconciler.model.site import Desired, Disruption
+from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import interface_filterref
-from reconciler.nwfilter.prove import structure
+from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.variables import closure
-from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families, wanted_filters
+from reconciler.nwfilter.wanted import wanted_filters
 
 Tree = dict[str, Any]
 
@@ -31,10 +32,12 @@ def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
     found = [drift for definition in wanted for drift in _filter_drift(definition, live)]
     lookup = {definition.name: definition for definition in wanted}
     known = {f.definition.name: f.definition for f in live.filters} | lookup
+    installed = Installed(live.kernel)
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
         if domain is not None:
-            found.extend(_guest_drift(guest, domain, live, host, known))
+            found.extend(_guest_drift(guest, domain, live, host))
+            found.extend(_kernel_drift(guest, domain, live, known, installed))
     return tuple(sorted(found, key=lambda drift: (drift.object, drift.layer, drift.field)))
 
 
@@ -108,13 +111,12 @@ def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:
         yield from _fields(name, Layer.PERSISTENT, filter_tree(wanted), filter_tree(held.definition))
 
 
-def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str, known: Mapping[str, NwFilter]) -> Iterator[Drift]:
+def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     if domain.persistent:
         yield from _fields(name, Layer.PERSISTENT, *_persistent_trees(guest, domain))
     if domain.active:
         yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live))
-        yield from _kernel_drift(guest, domain, live, known)
     if guest.power is not Power.LEAVE and acts_on_power(guest, host):
         running = Power.RUNNING if domain.active else Power.STOPPED
         if running is not guest.power:
@@ -163,7 +165,9 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...]) -> tuple[Tree, Tree]:
     return desired, actual
 
 
-def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Mapping[str, NwFilter]) -> Iterator[Drift]:
+def _kernel_drift(
+    guest: Guest, domain: Domain, live: Live, known: Mapping[str, NwFilter], installed: Installed
+) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
@@ -171,12 +175,26 @@ def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Mapping[str, 
             continue
         if nic.port in live.gated:
             yield Drift(name, f"{interface.mac}.gate", Layer.KERNEL, "open", "closed")
-        if not has_ethernet_rules(known.get, interface.filter):
-            continue
-        visible = visible_families(known.get, interface.filter)
-        for case in structure(live.kernel, nic.port, interface, visible):
-            if not case.holds:
-                yield Drift(name, f"{interface.mac}.{case.case}", Layer.KERNEL, case.expected, case.got)
+        reference = interface_filterref(guest.name, interface)
+        differences = installed.differences(known.get, reference, interface.mac, nic.port)
+        if differences and all(difference.actual is None for difference in differences):
+            yield Drift(name, f"{interface.mac}.rules", Layer.KERNEL, "present", None)
+        else:
+            yield from (_rule_drift(name, interface.mac, difference) for difference in differences)
+
+
+def _rule_drift(name: str, mac: str, difference: RuleDifference) -> Drift:
+    """A chain's drift: the rules that it lacks, and those that it should not have; all of them if the order differs."""
+    field = f"{mac}.rules.{difference.chain}"
+    wanted, found = difference.expected, difference.actual
+    if wanted is None or found is None:
+        words = ("present" if rules is not None else None for rules in (wanted, found))
+        return Drift(name, field, Layer.KERNEL, *words)
+    lacks = [rule for rule in wanted if rule not in found]
+    foreign = [rule for rule in found if rule not in wanted]
+    if not lacks and not foreign:
+        lacks, foreign = list(wanted), list(found)
+    return Drift(name, field, Layer.KERNEL, lacks, foreign)
 
 
 def nic_of(nics: tuple[Nic, ...], mac: str) -> Nic | None:

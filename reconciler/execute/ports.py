@@ -12,12 +12,12 @@ from collections.abc import Callable
 from reconciler.errors import HostError, HostTimeout
 from reconciler.host.protocol import Host
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.guest import Interface
 from reconciler.model.kernel import KernelRule
 from reconciler.model.live import Nic
 from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort
-from reconciler.nwfilter.prove import port_rules, structure
-from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families
+from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.prove import port_rules
+from reconciler.nwfilter.wanted import has_packet_rules
 
 
 class PortStaysClosed(HostError):
@@ -30,11 +30,11 @@ def change_live_filterref(action: ChangeLiveFilterref, host: Host) -> None:
     On failure the old filterref is put back, its rules are compared with those found before, and the gate
     opens; if that fails too it stays closed and `PortStaysClosed` says so.
     """
-    before = port_rules(host.ruleset(), action.port)
+    before = port_rules(host.rules().ethernet, action.port)
     host.close_gate(action.port)
     try:
         _switch(action, host)
-        _require_rules(host, action.port, action.filterref, action.interface)
+        _require_rules(host, action.port, action.mac, action.filterref)
     except HostTimeout:
         raise
     except HostError as failure:
@@ -48,7 +48,7 @@ def rebuild_port(action: RebuildPort, host: Host) -> None:
     host.close_gate(action.port)
     try:
         host.rebuild_binding(action.port, action.guest, action.filterref)
-        _require_rules(host, action.port, action.filterref, action.interface)
+        _require_rules(host, action.port, action.mac, action.filterref)
     except HostTimeout:
         raise
     except HostError as failure:
@@ -60,7 +60,7 @@ def open_gate(action: OpenGate, host: Host) -> None:
     """Open a port that was left closed, once its rules are complete; a port that is gone has nothing to prove."""
     binding = host.find_binding(action.port)
     if binding is not None:
-        _require_rules(host, action.port, binding.filterref, action.interface)
+        _require_rules(host, action.port, binding.mac, binding.filterref)
     elif action.guest is not None:
         raise HostError(f"port {action.port} has no binding; its gate stays closed")
     host.open_gate(action.port)
@@ -89,20 +89,16 @@ def _took(action: ChangeLiveFilterref, host: Host) -> bool:
     return nic is not None and nic.filterref == action.filterref and bound == action.filterref
 
 
-def _require_rules(host: Host, port: str, filterref: FilterRef | None, interface: Interface | None) -> None:
+def _require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None) -> None:
+    """Read the port's rules back and compare them with what its filterref asks for, rule by rule."""
     if filterref is None:
         return
     lookup = _definitions(host)
-    if not has_ethernet_rules(lookup, filterref.filter):
-        return
-    ruleset = host.ruleset()
-    if interface is None:
-        missing = [] if port_rules(ruleset, port) else ["rules-installed"]
-    else:
-        cases = structure(ruleset, port, interface, visible_families(lookup, filterref.filter))
-        missing = [case.case for case in cases if not case.holds]
-    if missing:
-        raise HostError(f"the kernel's rules of port {port} lack {', '.join(missing)}")
+    rules = host.rules(packets=has_packet_rules(lookup, filterref.filter))
+    differences = Installed(rules).differences(lookup, filterref, mac, port)
+    if differences:
+        chains = ", ".join(difference.chain for difference in differences)
+        raise HostError(f"the kernel's rules of port {port} are not what its filter asks for, in {chains}")
 
 
 def _definitions(host: Host) -> Callable[[str], NwFilter | None]:
@@ -124,7 +120,7 @@ def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule,
         raise
     except HostError as second:
         raise _stays_closed(action.port, action.guest, second) from failure
-    if port_rules(host.ruleset(), action.port) != before:
+    if port_rules(host.rules().ethernet, action.port) != before:
         raise _stays_closed(action.port, action.guest, failure) from failure
     host.open_gate(action.port)
 

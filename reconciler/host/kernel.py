@@ -10,8 +10,9 @@ import json
 
 from reconciler.errors import HostError
 from reconciler.host.processes import Namespaces, run
-from reconciler.model.kernel import Ruleset
+from reconciler.model.kernel import Family, KernelRules
 from reconciler.nwfilter.ebtables import parse_ebtables
+from reconciler.nwfilter.iptables import parse_iptables
 
 TABLE = "reconciler"
 _SET = "closed"
@@ -33,8 +34,17 @@ class Kernel:
     def __init__(self, within: Namespaces | None) -> None:
         self._within = within
 
-    def ruleset(self) -> Ruleset:
-        return parse_ebtables(run(["ebtables-save"], within=self._within).stdout)
+    def rules(self, packets: bool) -> KernelRules:
+        """The ethernet-level rules, and with `packets` those of iptables and ip6tables too."""
+        ethernet = parse_ebtables(self._saved("ebtables-save"))
+        if not packets:
+            return KernelRules(ethernet)
+        ipv4 = parse_iptables(self._saved("iptables-save"), Family.IPV4)
+        ipv6 = parse_iptables(self._saved("ip6tables-save"), Family.IPV6)
+        return KernelRules(ethernet, ipv4, ipv6)
+
+    def _saved(self, program: str) -> str:
+        return run([program], within=self._within).stdout
 
     def gated(self) -> frozenset[str]:
         """Ports that the gate holds closed, read back from the kernel."""

@@ -16,10 +16,11 @@ from reconciler.host.address import daemon_pid, definition_names, namespaces_of,
 from reconciler.host.deadline import Worker
 from reconciler.host.kernel import Kernel
 from reconciler.model.filter import FilterRef
-from reconciler.model.kernel import Ruleset
+from reconciler.model.kernel import KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.wanted import has_packet_rules
 
 T = TypeVar("T")
 
@@ -78,7 +79,10 @@ class LibvirtHost:
         self._bindings = len(bindings)
         referenced = (nic.filterref.filter for d in domains for nic in (*d.persistent, *d.live) if nic.filterref)
         roots = dict.fromkeys([*filters, *referenced, *(b.filterref.filter for b in bindings), *self._known_filters])
-        return Live(domains, self._closure(roots), bindings, self.ruleset(), self.gated())
+        held = self._closure(roots)
+        definitions = {f.definition.name: f.definition for f in held}
+        packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
+        return Live(domains, held, bindings, self.rules(packets), self.gated())
 
     def find_filter(self, name: str) -> LiveFilter | None:
         handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
@@ -94,8 +98,8 @@ class LibvirtHost:
         )
         return None if handle is None else parse_binding(self._ask(f"read {port}", handle.XMLDesc))
 
-    def ruleset(self) -> Ruleset:
-        return self._kernel.ruleset()
+    def rules(self, packets: bool = False) -> KernelRules:
+        return self._kernel.rules(packets)
 
     def gated(self) -> frozenset[str]:
         return self._kernel.gated()

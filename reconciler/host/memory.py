@@ -14,13 +14,13 @@ from reconciler.domain.parse import parse_domain
 from reconciler.domain.rewrite import set_filterref
 from reconciler.errors import HostError
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.kernel import Condition, KernelChain, KernelRule, Ruleset
+from reconciler.model.kernel import KernelChain, KernelRules, Ruleset
 from reconciler.model.live import Binding, Domain, Live, LiveFilter, Nic
+from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.guard import mark_uuid
+from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.parse import parse_filter
-from reconciler.nwfilter.variables import closure, required_variables
-
-_VARIABLES = (("IP", "IPMASK", "ip-src", "32"), ("IPV6", "IPV6MASK", "ip6-src", "128"))
+from reconciler.nwfilter.variables import closure
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class MemoryHost:
     filters: dict[str, LiveFilter] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
     bindings: dict[str, Binding] = field(default_factory=dict)
-    rules: dict[str, tuple[KernelRule, ...]] = field(default_factory=dict)
+    installed: dict[str, Expected] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     writes: list[tuple[str, str]] = field(default_factory=list)
     rebuilds: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class MemoryHost:
             tuple(self.domains[name] for name in sorted(self.domains)),
             tuple(self.filters[name] for name in sorted(self.filters)),
             tuple(self.bindings[port] for port in sorted(self.bindings)),
-            self.ruleset(),
+            self.rules(),
             self.gated(),
         )
 
@@ -55,10 +55,14 @@ class MemoryHost:
     def find_binding(self, port: str) -> Binding | None:
         return self.bindings.get(port)
 
-    def ruleset(self) -> Ruleset:
-        jumps = [KernelRule((Condition("in-interface", port),), f"libvirt-I-{port}") for port in sorted(self.rules)]
-        chains = (KernelChain(f"libvirt-I-{port}", "ACCEPT", self.rules[port]) for port in sorted(self.rules))
-        return Ruleset((KernelChain("PREROUTING", "ACCEPT", tuple(jumps)), *chains))
+    def rules(self, packets: bool = False) -> KernelRules:
+        """What every port's binding was expanded to when it was built last."""
+        chains: dict[str, KernelChain] = {}
+        for port in sorted(self.installed):
+            for chain in self.installed[port].ethernet.chains:
+                held = chains.get(chain.name)
+                chains[chain.name] = replace(chain, rules=(*held.rules, *chain.rules)) if held else chain
+        return KernelRules(Ruleset(tuple(chains.values())))
 
     def gated(self) -> frozenset[str]:
         return frozenset(self.closed)
@@ -167,29 +171,22 @@ class MemoryHost:
 
     def _unbind(self, port: str) -> None:
         self.bindings.pop(port, None)
-        self.rules.pop(port, None)
+        self.installed.pop(port, None)
         self._changed()
 
-    def _install(self, port: str, rules: tuple[KernelRule, ...]) -> None:
-        self.rules[port] = rules
+    def _install(self, port: str, rules: Expected) -> None:
+        self.installed[port] = rules
         self.rebuilds[port] = self.rebuilds.get(port, 0) + 1
         self._changed()
 
-    def _build(self, binding: Binding) -> tuple[KernelRule, ...]:
+    def _build(self, binding: Binding) -> Expected:
         missing = [name for name in self._closure(binding.filterref.filter) if name not in self.filters]
         if missing:
             raise HostError(f"referenced filter '{missing[0]}' is missing")
-        given = {name for name, _ in binding.filterref.parameters}
-        unset = required_variables(self._definition, binding.filterref.filter) - given - {"MAC"}
-        if unset:
-            raise HostError(f"Cannot instantiate filter due to unresolvable variable: {', '.join(sorted(unset))}")
-        references = [binding.filterref, *self._guarded(binding.filterref)]
-        rules = tuple(rule for reference in references for rule in _source_rules(reference))
-        return (*rules, KernelRule((), "DROP"))
-
-    def _guarded(self, reference: FilterRef) -> tuple[FilterRef, ...]:
-        definition = self._definition(reference.filter)
-        return tuple(e for e in definition.entries if isinstance(e, FilterRef)) if definition else ()
+        try:
+            return expand(self._definition, binding.filterref, binding.mac, binding.port)
+        except CannotInstantiate as error:
+            raise HostError(error.message) from error
 
     def _definition(self, name: str) -> NwFilter | None:
         held = self.filters.get(name)
@@ -197,17 +194,6 @@ class MemoryHost:
 
     def _closure(self, name: str) -> tuple[str, ...]:
         return closure(self._definition, name)
-
-
-def _source_rules(reference: FilterRef) -> tuple[KernelRule, ...]:
-    """A rule for each address; libvirt's real rules are richer, these hold what a proof of structure looks for."""
-    rules: list[KernelRule] = []
-    for name, mask_name, option, full in _VARIABLES:
-        masks = reference.values(mask_name)
-        for index, address in enumerate(reference.values(name)):
-            mask = masks[index] if index < len(masks) else full
-            rules.append(KernelRule((Condition(option, f"{address}/{mask}"),), "ACCEPT", f"{option} {address}/{mask}"))
-    return tuple(rules)
 
 
 def _same_to_libvirt(one: FilterRef | None, other: FilterRef | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from reconciler.model.filter import FilterRef
-from reconciler.model.kernel import Ruleset
+from reconciler.model.kernel import KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 
 
@@ -22,7 +22,8 @@ class Host(Protocol):
 
     def find_binding(self, port: str) -> Binding | None: ...
 
-    def ruleset(self) -> Ruleset: ...
+    def rules(self, packets: bool = False) -> KernelRules:
+        """The kernel's rules: of frames, and with `packets` of packets too."""
 
     def gated(self) -> frozenset[str]: ...
 

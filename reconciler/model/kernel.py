@@ -67,3 +67,12 @@ class Ruleset:
 
     def chain(self, name: str) -> KernelChain | None:
         return next((chain for chain in self.chains if chain.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRules:
+    """One reading of a host. `ipv4` and `ipv6` are None where no filter in use has packet-level rules."""
+
+    ethernet: Ruleset = Ruleset()
+    ipv4: Ruleset | None = None
+    ipv6: Ruleset | None = None

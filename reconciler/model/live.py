@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.kernel import Ruleset
+from reconciler.model.kernel import KernelRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Live:
     domains: tuple[Domain, ...] = ()
     filters: tuple[LiveFilter, ...] = ()
     bindings: tuple[Binding, ...] = ()
-    kernel: Ruleset = Ruleset()
+    kernel: KernelRules = KernelRules()
     gated: frozenset[str] = frozenset()
 
     def domain(self, name: str) -> Domain | None:

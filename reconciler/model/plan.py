@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.filter import FilterRef
-from reconciler.model.guest import Interface
 from reconciler.model.site import Disruption
 
 
@@ -55,17 +54,13 @@ class UndefineFilter:
 
 @dataclass(frozen=True, slots=True)
 class ChangeLiveFilterref:
-    """Change the filter of a running guest's interface behind the closed gate of its port.
-
-    `interface` is what the new rules must show before the gate opens; None proves only that they are there.
-    """
+    """Change the filter of a running guest's interface behind the closed gate of its port."""
 
     guest: str
     mac: str
     port: str
     filterref: FilterRef | None
     previous: FilterRef | None
-    interface: Interface | None
 
     kind = "change-live-filterref"
 
@@ -78,7 +73,7 @@ class ChangeLiveFilterref:
         return f"switch {self.guest}'s port {self.port} to {new}, closed meanwhile"
 
     def inverse(self) -> Action:
-        return ChangeLiveFilterref(self.guest, self.mac, self.port, self.previous, self.filterref, None)
+        return ChangeLiveFilterref(self.guest, self.mac, self.port, self.previous, self.filterref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +142,6 @@ class RebuildPort:
     mac: str
     port: str
     filterref: FilterRef
-    interface: Interface
 
     kind = "rebuild-port"
 
@@ -168,7 +162,6 @@ class OpenGate:
 
     port: str
     guest: str | None
-    interface: Interface | None
 
     kind = "open-gate"
 

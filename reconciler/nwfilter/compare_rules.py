@@ -10,13 +10,13 @@ from reconciler.nwfilter.canonical_rules import canonical
 from reconciler.nwfilter.expand import Expected
 
 _INTERFACES = ("in-interface", "out-interface", "physdev-in", "physdev-out")
-_SHARED = {
+SHARED_CHAINS = {
     Family.ETHERNET: ("PREROUTING", "POSTROUTING"),
     Family.IPV4: ("libvirt-in", "libvirt-out", "libvirt-in-post", "libvirt-host-in"),
     Family.IPV6: ("libvirt-in", "libvirt-out", "libvirt-in-post", "libvirt-host-in"),
 }
-_PACKET_HOOKS = ("FORWARD", "INPUT")
-_LEFT_BEHIND = {*_PACKET_HOOKS, "libvirt-in-post"}
+PACKET_HOOKS = ("FORWARD", "INPUT")
+_LEFT_BEHIND = {*PACKET_HOOKS, "libvirt-in-post"}
 """What libvirt does not take back when a port has no more iptables rules (ebiptablesTearOldRules): it drops nothing."""
 
 
@@ -44,11 +44,11 @@ def rule_differences(expected: Expected, actual: Ruleset) -> tuple[RuleDifferenc
 
 def of_port(ruleset: Ruleset, port: str) -> Ruleset:
     """The chains that only packets of one port reach, and this port's rules in the chains that all ports share."""
-    shared = _SHARED[ruleset.family]
+    shared = SHARED_CHAINS[ruleset.family]
     chains = {name: chain for name in shared if (chain := _filtered(ruleset, name, lambda rule: _names(rule, port)))}
     waiting = [rule.target for chain in chains.values() for rule in chain.rules]
     if ruleset.family is not Family.ETHERNET and chains:
-        chains |= {hook: chain for hook in _PACKET_HOOKS if (chain := _filtered(ruleset, hook, _is_link))}
+        chains |= {hook: chain for hook in PACKET_HOOKS if (chain := _filtered(ruleset, hook, _is_link))}
     while waiting:
         chain = ruleset.chain(waiting.pop())
         if chain is not None and chain.name not in chains:
@@ -68,7 +68,7 @@ def _names(rule: KernelRule, port: str) -> bool:
 
 
 def _is_link(rule: KernelRule) -> bool:
-    return rule.target in _SHARED[Family.IPV4]
+    return rule.target in SHARED_CHAINS[Family.IPV4]
 
 
 def _settled(chain: KernelChain, ties: frozenset[frozenset[str]]) -> KernelChain:
@@ -86,7 +86,7 @@ def _same(one: KernelChain | None, other: KernelChain | None) -> bool:
     """Whether two chains do the same. The policy of a hook is the host's own affair."""
     if one is None or other is None:
         return one is other
-    return one.rules == other.rules and (one.policy == other.policy or one.name in _PACKET_HOOKS)
+    return one.rules == other.rules and (one.policy == other.policy or one.name in PACKET_HOOKS)
 
 
 def _texts(chain: KernelChain | None) -> tuple[str, ...] | None:

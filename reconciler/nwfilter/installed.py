@@ -8,6 +8,7 @@ from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import KernelChain, KernelRule, KernelRules, Ruleset
 from reconciler.nwfilter.compare_rules import PACKET_HOOKS, SHARED_CHAINS, RuleDifference, rule_differences
 from reconciler.nwfilter.expand import expand
+from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.variables import Lookup
 
 _INTERFACES = ("in-interface", "out-interface", "physdev-in", "physdev-out")
@@ -17,14 +18,19 @@ class Installed:
     """One reading of the kernel's rules, sorted by port once, so that a question costs what its port has."""
 
     def __init__(self, rules: KernelRules) -> None:
-        self._families = [_PortIndex(ruleset) for ruleset in (rules.ethernet, rules.ipv4, rules.ipv6) if ruleset]
+        self._families = [
+            _PortIndex(ruleset) for ruleset in (rules.ethernet, rules.ipv4, rules.ipv6) if ruleset is not None
+        ]
 
     def differences(self, lookup: Lookup, filterref: FilterRef, mac: str, port: str) -> tuple[RuleDifference, ...]:
         """Chains of a port that are not what its filterref asks for.
 
-        Raises `CannotInstantiate` where libvirt would refuse the filterref.
+        Nothing can be said, and nothing is, where libvirt would refuse the filterref or its rules cannot be foretold.
         """
-        expected = expand(lookup, filterref, mac, port)
+        try:
+            expected = expand(lookup, filterref, mac, port)
+        except CannotInstantiate:
+            return ()
         return tuple(d for family in self._families for d in rule_differences(expected, family.of_port(port)))
 
 

@@ -41,9 +41,13 @@ def visible_families(lookup: Lookup, name: str) -> frozenset[int]:
     )
 
 
-def has_ethernet_rules(lookup: Lookup, name: str) -> bool:
-    """Whether libvirt makes a chain of its own for frames that leave a port under this filter."""
-    return any(not rule.matches or rule.matches[0].protocol in _ETHERNET for rule in _outgoing(lookup, name))
+def has_packet_rules(lookup: Lookup, name: str) -> bool:
+    """Whether libvirt makes iptables or ip6tables rules for a port under this filter."""
+    return any(
+        isinstance(entry, Rule) and entry.matches and entry.matches[0].protocol not in _ETHERNET
+        for definition in reached(lookup, name)
+        for entry in definition.entries
+    )
 
 
 def _outgoing(lookup: Lookup, name: str) -> Iterator[Rule]:

@@ -22,9 +22,9 @@ from reconciler.model.plan import (
 )
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.guard import interface_filterref
-from reconciler.nwfilter.prove import structure
+from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.variables import closure
-from reconciler.nwfilter.wanted import has_ethernet_rules, visible_families, wanted_filters
+from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.reach import Reach
 
 _FILTERED_KINDS = frozenset({"bridge", "network", "ethernet"})
@@ -51,6 +51,7 @@ class GuestPlanner:
         self._seconds = rebuild_seconds
         self._known: dict[str, NwFilter] = {f.definition.name: f.definition for f in live.filters}
         self._known |= {definition.name: definition for definition in wanted_filters(desired, host)}
+        self._installed = Installed(live.kernel)
         self._waiting: list[Waiting] = []
 
     @property
@@ -70,7 +71,7 @@ class GuestPlanner:
         for port in sorted(self._live.gated - ports):
             yield Step(
                 f"gate:{port}",
-                OpenGate(port, None, None),
+                OpenGate(port, None),
                 "an interrupted run closed it, and the site has no guest for it",
             )
 
@@ -93,10 +94,12 @@ class GuestPlanner:
             yield from self._switch(guest, interface, nic, reference)
         elif binding is None or binding.filterref != reference:
             yield self._rebuild(guest, interface, nic.port, reference, "its binding is not what its XML says")
-        elif not self._is_redefined(reference) and self._kernel_is_incomplete(interface, nic.port):
-            yield self._rebuild(guest, interface, nic.port, reference, "rules are missing in the kernel")
+        elif not self._is_redefined(reference) and self._kernel_differs(reference, interface.mac, nic.port):
+            yield self._rebuild(
+                guest, interface, nic.port, reference, "its rules in the kernel are not what they should be"
+            )
         elif nic.port in self._live.gated:
-            action = OpenGate(nic.port, guest.name, interface)
+            action = OpenGate(nic.port, guest.name)
             yield self._step(f"gate:{nic.port}", action, "an interrupted run left it closed", (reference,))
 
     def _switch(self, guest: Guest, interface: Interface, nic: Nic, reference: FilterRef) -> Iterator[Step]:
@@ -104,7 +107,7 @@ class GuestPlanner:
             self._wait(guest, f"filter {interface.mac}: libvirt filters no interface of type {nic.kind}")
             return
         assert nic.port is not None
-        action = ChangeLiveFilterref(guest.name, interface.mac, nic.port, reference, nic.filterref, interface)
+        action = ChangeLiveFilterref(guest.name, interface.mac, nic.port, reference, nic.filterref)
         old = nic.filterref.filter if nic.filterref else "no filter"
         reason = f"the running interface has {old}"
         if nic.filterref is not None and nic.filterref.filter == reference.filter:
@@ -112,7 +115,7 @@ class GuestPlanner:
         yield self._step(f"live:{guest.name}:{interface.mac}", action, reason, (reference,), rebuilds=1)
 
     def _rebuild(self, guest: Guest, interface: Interface, port: str, reference: FilterRef, reason: str) -> Step:
-        action = RebuildPort(guest.name, interface.mac, port, reference, interface)
+        action = RebuildPort(guest.name, interface.mac, port, reference)
         return self._step(f"rebuild:{port}", action, reason, (reference,), rebuilds=1)
 
     def _stored_steps(self, guest: Guest, domain: Domain, before: tuple[str, ...]) -> Iterator[Step]:
@@ -171,11 +174,8 @@ class GuestPlanner:
         """Whether a step of the plan makes libvirt rebuild this reference's bindings anyway."""
         return bool(self._redefined.intersection(self._reach.closure(reference.filter)))
 
-    def _kernel_is_incomplete(self, interface: Interface, port: str) -> bool:
-        if not has_ethernet_rules(self._known.get, interface.filter):
-            return False
-        visible = visible_families(self._known.get, interface.filter)
-        return not all(case.holds for case in structure(self._live.kernel, port, interface, visible))
+    def _kernel_differs(self, reference: FilterRef, mac: str, port: str) -> bool:
+        return bool(self._installed.differences(self._known.get, reference, mac, port))
 
     def _wait(self, guest: Guest, what: str) -> None:
         waiting = Waiting(

@@ -72,7 +72,7 @@ def test_a_running_port_without_rules_is_always_gated(host: MemoryHost, tmp_path
 
     def watch(now: MemoryHost) -> None:
         ports = {nic.port for domain in now.domains.values() for nic in domain.live if nic.port}
-        seen.extend(port for port in ports if port not in now.rules and port not in now.closed)
+        seen.extend(port for port in ports if port not in now.installed and port not in now.closed)
 
     host.on_change = watch
     assert bring(host, site(AFTER), tmp_path).ok
@@ -163,6 +163,6 @@ def owner(host: MemoryHost, port: str) -> str:
 def test_rules_that_were_flushed_are_rebuilt_behind_the_gate(host: MemoryHost, tmp_path: Path) -> None:
     port = next(nic.port for nic in host.domains["web01"].live if nic.mac == mac(1))
     assert port
-    del host.rules[port]
+    del host.installed[port]
     assert bring(host, site(BEFORE), tmp_path).ok
     assert host.writes == [("close_gate", port), ("rebuild_binding", port), ("open_gate", port)]

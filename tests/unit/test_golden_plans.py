@@ -128,7 +128,7 @@ def _tell(story: _Story, host: MemoryHost) -> None:
     for name in story.gone:
         for nic in host.domains.pop(name).live:
             host.bindings.pop(str(nic.port))
-            host.rules.pop(str(nic.port))
+            host.installed.pop(str(nic.port))
     for name in story.saved:
         host.domains[name] = replace(host.domains[name], saved=True)
     for name, (before, after) in story.replace.items():
@@ -136,7 +136,7 @@ def _tell(story: _Story, host: MemoryHost) -> None:
     for name in story.unfiltered:
         host.set_live_filterref(name, host.domains[name].live[0].mac, None)
     for name in story.flushed:
-        del host.rules[_port(host, name)]
+        del host.installed[_port(host, name)]
     host.closed.update(_port(host, name) for name in story.gated)
 
 
@@ -219,14 +219,23 @@ def _run_to_the_end(plan: Plan, desired: Desired, host: MemoryHost, var: Path) -
 def _open_ports(host: MemoryHost) -> Iterator[str]:
     for domain in host.domains.values():
         for nic in domain.live:
-            if nic.port and nic.port not in host.rules and nic.port not in host.closed:
+            if nic.port and nic.port not in host.installed and nic.port not in host.closed:
                 yield nic.port
 
 
 def _owned_twice(host: MemoryHost) -> Iterator[str]:
     owners: dict[str, str] = {}
-    for port, rules in sorted(host.rules.items()):
-        networks = (ip_network(c.value) for rule in rules for c in rule.conditions if c.option.endswith("-src"))
+    for port, expected in sorted(host.installed.items()):
+        rules = [rule for chain in expected.ethernet.chains for rule in chain.rules if rule.target == "ACCEPT"]
+        values = {
+            c.value
+            for rule in rules
+            for c in rule.conditions
+            if c.option in ("ip-src", "ip-source", "ip6-src", "ip6-source")
+        }
+        networks = [
+            ip_network(value) for value in sorted(values) if value not in ("0.0.0.0", "0.0.0.0/32", "::", "::/128")
+        ]
         for network in networks:
             if not network.is_link_local and owners.setdefault(str(network), port) != port:
                 yield f"{network} is owned by {owners[str(network)]} and {port}"
