@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostError, ReconcilerError, StaleError, UsageError
+from reconciler.model.change import Proposal
 from reconciler.model.drift import Drift
+from reconciler.model.guest import Guest, Interface
 from reconciler.model.live import Live
-from reconciler.model.outcome import InterfaceProof
+from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
     from reconciler.host.protocol import Host
-    from reconciler.model.change import Change
+    from reconciler.lab.handle import Lab
     from reconciler.model.outcome import Execution
+    from reconciler.nwfilter.variables import Lookup
 
 Notify = Callable[[str, Step], None]
+Address = IPv4Address | IPv6Address
+
+NEIGHBOURS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +71,24 @@ def load_site(settings: Settings) -> Desired:
     return load(files, source)
 
 
-def changes_since(settings: Settings, desired: Desired, base: str) -> tuple[Change, ...]:
+def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     """What the site changes since another commit of its repository; no host is asked.
 
-    Raises `UsageError` for a site that is in no folder, `SourceError` for a base that is no commit, `SiteError` when
-    the base has problems of its own.
+    Raises `UsageError` for a site that is in no folder, or without scapy; `SourceError` for a base that is no commit;
+    `SiteError` when the base has problems of its own.
     """
     from reconciler.diff import changes
     from reconciler.load import load
-    from reconciler.source.base import read_base
+    from reconciler.nwfilter.verdicts import verdict_changes
+    from reconciler.source.base import messages_since, read_base
 
     if settings.site is None:
         raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
     snapshot = read_base(settings.site, base)
-    return changes(load(snapshot.files, snapshot.commit), desired)
+    before = load(snapshot.files, snapshot.commit)
+    reasons = (line.partition(":") for line in messages_since(settings.site, snapshot.commit).splitlines())
+    said = next((text.strip() for word, _, text in reasons if word.casefold() == "allow-widening"), "")
+    return Proposal(changes(before, desired), verdict_changes(before, desired), said)
 
 
 def host_name(settings: Settings, desired: Desired) -> str:
@@ -116,24 +127,95 @@ def plan_of(seen: Survey, allow: Disruption | None = None) -> Plan:
     return make_plan(seen.desired, seen.live, seen.host, allow)
 
 
-def proofs_of(seen: Survey) -> tuple[InterfaceProof, ...]:
-    """What the kernel's rules prove for every interface of the site that is on this host."""
-    from reconciler.nwfilter.prove import prove
+def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfaceProof, ...]:
+    """What the kernel's rules prove for every interface of the site's guests on this host.
+
+    The core cases need nothing; the whole battery needs scapy, and raises `UsageError` where it is not installed.
+    """
+    from reconciler.nwfilter.prove import prove, prove_all
     from reconciler.nwfilter.wanted import visible_families
 
     known = {f.definition.name: f.definition for f in seen.live.filters}
+    rules = seen.live.kernel
     found: list[InterfaceProof] = []
+    for guest, interface, neighbours in _with_neighbours(seen.desired, seen.host):
+        domain = seen.live.domain(guest.name)
+        port = next((nic.port for nic in domain.live if nic.mac == interface.mac), None) if domain else None
+        visible = visible_families(known.get, interface.filter)
+        cases: tuple[Case, ...] = ()
+        if port and whole_battery:
+            cases = prove_all(rules, port, interface, neighbours, visible)
+        elif port:
+            cases = prove(rules.ethernet, port, interface, visible)
+        found.append(InterfaceProof(guest.name, interface.mac, port, cases))
+    return (*found, *_unmentioned(seen))
+
+
+def _unmentioned(seen: Survey) -> Iterator[InterfaceProof]:
+    """Interfaces of managed guests that the site says nothing about."""
     for guest in seen.desired.guests_on(seen.host):
         domain = seen.live.domain(guest.name)
-        ports = {nic.mac: nic.port for nic in domain.live} if domain else {}
-        for interface in guest.interfaces:
-            port = ports.get(interface.mac)
-            visible = visible_families(known.get, interface.filter)
-            cases = prove(seen.live.kernel.ethernet, port, interface, visible) if port else ()
-            found.append(InterfaceProof(guest.name, interface.mac, port, cases))
         mentioned = {interface.mac for interface in guest.interfaces}
-        found.extend(InterfaceProof(guest.name, m, p, managed=False) for m, p in ports.items() if m not in mentioned)
+        for nic in domain.live if domain else ():
+            if nic.mac not in mentioned:
+                yield InterfaceProof(guest.name, nic.mac, nic.port, managed=False)
+
+
+def _with_neighbours(desired: Desired, host: str) -> Iterator[tuple[Guest, Interface, tuple[Address, ...]]]:
+    """Every interface with the addresses of the next ones: what a guest forges first is its neighbour's."""
+    pairs = [(guest, interface) for guest in desired.guests_on(host) for interface in guest.interfaces]
+    for position, (guest, interface) in enumerate(pairs):
+        others = [*pairs[position + 1 :], *pairs[:position]][:NEIGHBOURS]
+        yield guest, interface, tuple(address for _, other in others for address in _first_addresses(other))
+
+
+def _first_addresses(interface: Interface) -> Iterator[Address]:
+    yield from (network[0] for network in interface.ipv4)
+    yield from (network[0] for network in interface.ipv6)
+
+
+def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
+    """Send every interface's battery as real frames through its filters in a throw-away lab: needs root and scapy.
+
+    The host itself is not touched. A case whose frame did what was not foretold says so in its rule.
+    """
+    from reconciler.lab.labs import lab
+    from reconciler.lab.trial import define_filters
+    from reconciler.nwfilter.wanted import wanted_filters
+
+    pairs = tuple(_with_neighbours(desired, host))
+    found: list[InterfaceProof] = []
+    with lab() as private:
+        define_filters(private, wanted_filters(desired, host))
+        known = {definition.name: definition for definition in desired.filters}
+        for guest, interface, neighbours in pairs:
+            cases = _try_interface(private, known.get, interface, neighbours)
+            found.append(InterfaceProof(guest.name, interface.mac, "lab", cases))
     return tuple(found)
+
+
+def _try_interface(
+    private: Lab, lookup: Lookup, interface: Interface, neighbours: tuple[Address, ...]
+) -> tuple[Case, ...]:
+    from reconciler.lab.trial import Subject, try_frames
+    from reconciler.nwfilter.battery import Direction, battery
+    from reconciler.nwfilter.guard import unguarded_filterref
+    from reconciler.nwfilter.prove import foretold_cases
+    from reconciler.nwfilter.wanted import has_packet_rules
+
+    cases = battery(interface, neighbours)
+    sent = [case for case in cases if case.direction is Direction.OUT]
+    received = [case for case in cases if case.direction is Direction.IN]
+    subject = Subject(
+        interface.mac,
+        unguarded_filterref(interface),
+        tuple(case.data for case in sent),
+        tuple(case.data for case in received),
+        host_hears=not has_packet_rules(lookup, interface.filter),
+    )
+    [heard] = try_frames(private, [subject])
+    passed = dict(zip([case.id for case in (*sent, *received)], (*heard.sent, *heard.received), strict=True))
+    return tuple(foretold_cases(lookup, interface, cases, passed))
 
 
 def apply(

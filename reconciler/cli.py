@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, app
 from reconciler.errors import ReconcilerError, SiteError, UsageError
+from reconciler.model.change import Proposal
 from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.report import document as json_document
@@ -20,8 +21,7 @@ from reconciler.settings import Settings, settle
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reconciler.model.change import Change
-    from reconciler.model.outcome import Execution
+    from reconciler.model.outcome import Execution, InterfaceProof
     from reconciler.model.problem import Problem
 
 EXIT_OK, EXIT_FAILED, EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 0, 1, 2, 2, 3
@@ -75,7 +75,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
     apply.add_argument("--allow", metavar="CLASS", type=_disruption, help="a higher disruption than the policy's")
-    _verb(verbs, "verify", _verify, "read all layers back and prove isolation on the kernel's rules")
+    verify = _verb(verbs, "verify", _verify, "read all layers back and prove isolation on the kernel's rules")
+    verify.add_argument("--frames", action="store_true", help="send real frames through the site's filters in a lab")
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
     _add_lab(verbs, needed="lab" in argv)
@@ -113,26 +114,35 @@ def _check(arguments: Arguments) -> int:
     settings = settle(arguments)
     files, source = app.read_site(settings)
     desired, problems = examine(files, source)
-    changes = app.changes_since(settings, desired, arguments.base) if desired and arguments.base else ()
-    parts = {"problems": json_document.problems(problems), "changes": json_document.changes(changes)}
+    proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
+    refused = bool(desired and desired.policy.forbid_widening and proposal.opens and not proposal.widening_reason)
     if arguments.output == "json":
+        parts = {"problems": json_document.problems(problems), **json_document.proposal_parts(proposal)}
         _print_json(json_document.document("check", source=source, **parts))
     else:
-        _print_check(problems, changes)
+        _print_check(problems, proposal)
     if desired is None:
         print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}", file=sys.stderr)
+        return EXIT_FAILED
+    if refused:
+        print("error: this change lets frames through that were dropped, and the policy forbids it", file=sys.stderr)
+        print("hint: a line `Allow-widening: REASON` in a commit's message says that it is meant", file=sys.stderr)
         return EXIT_FAILED
     print(f"{source}: {len(desired.guests)} guests, {len(desired.filters)} filters, no problem", file=sys.stderr)
     return EXIT_OK
 
 
-def _print_check(problems: tuple[Problem, ...], changes: tuple[Change, ...]) -> None:
-    from reconciler.report.text import problem_lines, show_changes
+def _print_check(problems: tuple[Problem, ...], proposal: Proposal) -> None:
+    from reconciler.report.text import problem_lines, show_changes, show_verdict_changes
 
     if problems:
         print(problem_lines(problems))
-    if changes:
-        show_changes(_console(), changes)
+    if proposal.changes:
+        show_changes(_console(), proposal.changes)
+    if proposal.verdicts:
+        show_verdict_changes(_console(), proposal.verdicts)
+    if proposal.opens and proposal.widening_reason:
+        print(f"allowed to widen: {proposal.widening_reason}")
 
 
 def _survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
@@ -271,20 +281,50 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
 
 
 def _verify(arguments: Arguments) -> int:
+    if arguments.frames:
+        return _verify_frames(arguments)
     _, seen = _survey(arguments)
-    proofs = app.proofs_of(seen)
-    if arguments.output == "json":
-        parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-        parts |= {"cases": json_document.cases(proofs), "interfaces": json_document.interfaces(proofs)}
-        _print_json(json_document.document("verify", **parts))
-    else:
-        from reconciler.report.text import show_drift, show_proofs
+    proofs = app.proofs_of(seen, whole_battery=_has_scapy())
+    parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
+    _print_proofs(arguments, proofs, "kernel", parts)
+    if seen.drift and arguments.output == "text":
+        from reconciler.report.text import show_drift
 
-        show_proofs(_console(), proofs)
-        if seen.drift:
-            show_drift(_console(), seen.drift)
-    unproven = any(not case.holds for proof in proofs for case in proof.cases)
-    return EXIT_FAILED if unproven or seen.drift else EXIT_OK
+        show_drift(_console(), seen.drift)
+    return EXIT_FAILED if seen.drift or _has_failed(proofs) else EXIT_OK
+
+
+def _verify_frames(arguments: Arguments) -> int:
+    settings = settle(arguments)
+    desired = app.load_site(settings)
+    name = app.host_name(settings, desired)
+    print("real frames in a lab of their own; this host's guests and bridges are not touched", file=sys.stderr)
+    proofs = app.try_frames_of(desired, name)
+    _print_proofs(arguments, proofs, "frames", {"host": name, "source": desired.source})
+    return EXIT_FAILED if _has_failed(proofs) else EXIT_OK
+
+
+def _has_scapy() -> bool:
+    from importlib.util import find_spec
+
+    found = find_spec("scapy") is not None
+    if not found:
+        print("scapy is not installed: only the core cases are judged (the extra `frames` has all)", file=sys.stderr)
+    return found
+
+
+def _has_failed(proofs: tuple[InterfaceProof, ...]) -> bool:
+    return any(case.fails for proof in proofs for case in proof.cases)
+
+
+def _print_proofs(arguments: Arguments, proofs: tuple[InterfaceProof, ...], layer: str, parts: dict[str, Any]) -> None:
+    if arguments.output == "json":
+        parts |= {"cases": json_document.cases(proofs, layer), "interfaces": json_document.interfaces(proofs)}
+        _print_json(json_document.document("verify", **parts))
+        return
+    from reconciler.report.text import show_proofs
+
+    show_proofs(_console(), proofs)
 
 
 def _schema(arguments: Arguments) -> int:

@@ -130,7 +130,7 @@ def build(site: SiteView, guests: Sequence[GuestDraft], filters: FilterSet, sour
         filters=tuple(filters.site[name] for name in sorted(filters.site)),
         segments=_segments(site),
         hosts=tuple(site.file.hosts),
-        policy=Policy(Disruption.parse(policy.disruption), policy.prune),
+        policy=Policy(Disruption.parse(policy.disruption), policy.prune, policy.forbid_widening),
         source=source,
     )
 

@@ -216,6 +216,11 @@ class PolicyEntry(_Part):
         False,
         description="Whether filters that the site no longer names are deleted, if they carry our mark.",
     )
+    forbid_widening: bool = Field(
+        False,
+        description="Whether `check --base` refuses a change that lets more frames through, unless one of its commits "
+        "says `Allow-widening: REASON`.",
+    )
 
 
 DEFAULTS = Defaults.model_validate({})

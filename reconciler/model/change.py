@@ -21,10 +21,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """A frame of a guest's interface whose verdict is another one after the change; `opens` when it passes then."""
+    """A frame of a guest's interface whose verdict is another one after the change; `opens` when it passes then.
+
+    `sender` is the address that the frame claims to be from, a MAC where it has no other.
+    """
 
     guest: str
     mac: str
+    sender: str
     case: str
     before: str
     after: str
@@ -32,3 +36,16 @@ class VerdictChange:
     @property
     def opens(self) -> bool:
         return self.after == "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a change of the site would change, without a host. `widening_reason` is what its commits say about it."""
+
+    changes: tuple[Change, ...] = ()
+    verdicts: tuple[VerdictChange, ...] = ()
+    widening_reason: str = ""
+
+    @property
+    def opens(self) -> bool:
+        return any(verdict.opens for verdict in self.verdicts)

@@ -40,10 +40,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a run may do unasked. `disruption` is the most; more waits for `--allow`."""
+    """What a run may do unasked. `disruption` is the most; more waits for `--allow`.
+
+    `forbid_widening` makes `check --base` refuse a change that lets more frames through without saying why.
+    """
 
     disruption: Disruption = Disruption.REBUILD
     prune: bool = False
+    forbid_widening: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from reconciler.nwfilter.walk import Verdict, Walker
 OUTSIDE = "outside"
 """The port on the other side, where nothing filters."""
 
-_NO_IPV4_RULES = Ruleset(family=Family.IPV4)
-_NO_IPV6_RULES = Ruleset(family=Family.IPV6)
+NO_IPV4_RULES = Ruleset(family=Family.IPV4)
+NO_IPV6_RULES = Ruleset(family=Family.IPV6)
 _FAMILIES = {0x0800: Family.IPV4, 0x86DD: Family.IPV6}
 
 
@@ -26,8 +26,8 @@ class Evaluator:
     def __init__(
         self,
         ethernet: Ruleset,
-        ipv4: Ruleset = _NO_IPV4_RULES,
-        ipv6: Ruleset = _NO_IPV6_RULES,
+        ipv4: Ruleset = NO_IPV4_RULES,
+        ipv6: Ruleset = NO_IPV6_RULES,
     ) -> None:
         self._ethernet = Walker(ethernet)
         self._packets = {Family.IPV4: Walker(ipv4), Family.IPV6: Walker(ipv6)}

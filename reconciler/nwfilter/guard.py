@@ -23,6 +23,11 @@ def interface_filterref(guest: str, interface: Interface) -> FilterRef:
     """The `<filterref>` of the guest's XML. libvirt heeds CTRL_IP_LEARNING only there, not in a guard."""
     if interface.attach is Attach.GUARD:
         return FilterRef(guard_name(guest, interface.mac), _NO_LEARNING)
+    return unguarded_filterref(interface)
+
+
+def unguarded_filterref(interface: Interface) -> FilterRef:
+    """What a port gets in the end, guarded or not: the shared filter with the interface's variables."""
     variables = tuple(parameter for parameter in interface.parameters if parameter[0] != _LEARNING)
     return FilterRef(interface.filter, canonical_parameters((*variables, *_NO_LEARNING)))
 

@@ -6,14 +6,20 @@ address found in a rule of them; and do the frames that matter get the right ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from reconciler.model.guest import Interface
-from reconciler.model.kernel import KernelRule, Ruleset
+from reconciler.model.kernel import KernelRule, KernelRules, Ruleset
 from reconciler.model.outcome import Case, Expected
+from reconciler.nwfilter.battery import BatteryCase, battery
+from reconciler.nwfilter.evaluate import NO_IPV4_RULES, NO_IPV6_RULES, Evaluator
+from reconciler.nwfilter.expand import expand
 from reconciler.nwfilter.frame import BROADCAST_MAC, ETHERTYPES, Arp, Frame, Packet, Transport
+from reconciler.nwfilter.guard import unguarded_filterref
+from reconciler.nwfilter.instances import CannotInstantiate
+from reconciler.nwfilter.variables import Lookup
 from reconciler.nwfilter.walk import UnknownMatch, Walker
 
 _HOOK = "PREROUTING"
@@ -76,6 +82,50 @@ def prove(
         return cases
     walker = Walker(ruleset)
     return (*cases, *(_judge(walker, port, interface.mac, probe) for probe in probes(interface)))
+
+
+def prove_all(
+    rules: KernelRules,
+    port: str,
+    interface: Interface,
+    neighbours: tuple[IPv4Address | IPv6Address, ...] = (),
+    visible: frozenset[int] = BOTH_FAMILIES,
+) -> tuple[Case, ...]:
+    """As `prove`, with every case of the battery. Raises `UsageError` where scapy is not installed."""
+    cases = structure(rules.ethernet, port, interface, visible)
+    if not jumps_of(rules.ethernet, port):
+        return cases
+    evaluator = Evaluator(rules.ethernet, rules.ipv4 or NO_IPV4_RULES, rules.ipv6 or NO_IPV6_RULES)
+    return (*cases, *judged(evaluator, port, interface.mac, battery(interface, neighbours)))
+
+
+def judged(evaluator: Evaluator, port: str, mac: str, cases: Iterable[BatteryCase]) -> Iterator[Case]:
+    """The verdict on every case, and the rule that gave it."""
+    for case in cases:
+        try:
+            decided = evaluator.case(case, port)
+        except UnknownMatch as unknown:
+            yield Case(mac, case.id, case.expected, "unknown", unknown.message, case.inexpressible)
+            continue
+        got = "pass" if decided.passes else "drop"
+        yield Case(mac, case.id, case.expected, got, str(decided), case.inexpressible)
+
+
+def foretold_cases(
+    lookup: Lookup, interface: Interface, cases: Iterable[BatteryCase], passed: Mapping[str, bool]
+) -> Iterator[Case]:
+    """Cases by what their frames really did; where that was foretold otherwise the rule says so."""
+    try:
+        expected = expand(lookup, unguarded_filterref(interface), interface.mac, "port")
+    except CannotInstantiate:
+        expected = None
+    evaluator = Evaluator.of(expected) if expected else None
+    for case in cases:
+        got = "pass" if passed[case.id] else "drop"
+        decided = evaluator.case(case, "port") if evaluator else None
+        agrees = decided is None or decided.passes == passed[case.id]
+        rule = str(decided or "") if agrees else f"foretold otherwise: {decided}"
+        yield Case(interface.mac, case.id, case.expected, got, rule, case.inexpressible)
 
 
 def _judge(walker: Walker, port: str, mac: str, probe: Probe) -> Case:

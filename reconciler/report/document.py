@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.errors import ReconcilerError, SiteError
-from reconciler.model.change import Change
+from reconciler.model.change import Change, Proposal
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import Execution, InterfaceProof
 from reconciler.model.plan import Plan, Step, Waiting
@@ -23,6 +23,7 @@ def document(verb: str, **parts: Any) -> Document:
         "problems": [],
         "drift": [],
         "changes": [],
+        "verdicts": [],
         "steps": [],
         "waiting": [],
         "cases": [],
@@ -72,6 +73,22 @@ def changes(found: Iterable[Change]) -> list[Document]:
     ]
 
 
+def proposal_parts(proposal: Proposal) -> Document:
+    verdicts = [
+        {
+            "guest": each.guest,
+            "mac": each.mac,
+            "sender": each.sender,
+            "case": each.case,
+            "before": each.before,
+            "after": each.after,
+            "opens": each.opens,
+        }
+        for each in proposal.verdicts
+    ]
+    return {"changes": changes(proposal.changes), "verdicts": verdicts, "widening_reason": proposal.widening_reason}
+
+
 def plan_parts(plan: Plan) -> Document:
     return {
         "source": plan.source,
@@ -109,7 +126,7 @@ def waiting(each: Waiting) -> Document:
     }
 
 
-def cases(proofs: Iterable[InterfaceProof]) -> list[Document]:
+def cases(proofs: Iterable[InterfaceProof], layer: str = "kernel") -> list[Document]:
     return [
         {
             "guest": proof.guest,
@@ -117,8 +134,9 @@ def cases(proofs: Iterable[InterfaceProof]) -> list[Document]:
             "case": case.case,
             "expected": case.expected,
             "got": case.got,
-            "layer": "kernel",
+            "layer": layer,
             "rule": case.rule,
+            "inexpressible": case.inexpressible,
         }
         for proof in proofs
         for case in proof.cases

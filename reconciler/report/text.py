@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from reconciler.model.change import Change
+from reconciler.model.change import Change, VerdictChange
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
 from reconciler.model.plan import DefineFilter, Plan, Step, Waiting
@@ -58,6 +58,17 @@ def show_changes(console: Console, changes: Iterable[Change]) -> None:
             values = f"{_value(each.before)} [dim]→[/] {_value(each.after)}"
             cost = f" [dim]({each.disruption})[/]" if each.disruption else ""
             console.print(f"  {escape(each.field)}: {values}{cost}")
+
+
+def show_verdict_changes(console: Console, verdicts: Iterable[VerdictChange]) -> None:
+    """Frames that get another verdict: a line for each sender that something opens or closes for."""
+    ordered = sorted(verdicts, key=lambda each: (each.guest, each.mac, each.opens, each.sender))
+    for (guest, mac), of_interface in groupby(ordered, key=lambda each: (each.guest, each.mac)):
+        console.print(f"guest/{guest} {mac}: frames with another verdict", style="bold")
+        for (opens, sender), cases in groupby(of_interface, key=lambda each: (each.opens, each.sender)):
+            mark, style = ("opens", "yellow") if opens else ("closes", "green")
+            names = ", ".join(case.case for case in cases)
+            console.print(f"  [{style}]{mark:<6}[/] from {escape(sender)}: [dim]{escape(names)}[/]")
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -112,15 +123,20 @@ def show_proofs(console: Console, proofs: Iterable[InterfaceProof]) -> None:
     """A table of interfaces, then a line for every case that is not as it must be, with the rule that decided."""
     table = _table("guest", "interface", "port", "proof", "cases")
     wrong: list[str] = []
+    leaks: set[str] = set()
     for proof in proofs:
-        failed = [case for case in proof.cases if not case.holds]
-        counted = f"{len(proof.cases) - len(failed)} of {len(proof.cases)}" if proof.cases else ""
+        failed = [case for case in proof.cases if case.fails]
+        leaks.update(case.case for case in proof.cases if not case.holds and case.inexpressible)
+        held = sum(case.holds for case in proof.cases)
+        counted = f"{held} of {len(proof.cases)}" if proof.cases else ""
         state = f"[{_PROOF_STYLES[proof.proof]}]{proof.proof}[/]"
         table.add_row(proof.guest, proof.mac, proof.port or "", state, counted)
         wrong.extend(f"{proof.guest} {case.case}: {case.got}, not {case.expected}  {case.rule}" for case in failed)
     console.print(table)
     for line in wrong:
         console.print(escape(line), style="red")
+    if leaks:
+        console.print(f"leaks that nwfilter cannot express: {', '.join(sorted(leaks))}", style="dim")
 
 
 def _table(*columns: str) -> Table:
