@@ -6,7 +6,7 @@ not equal, because it costs a thousand times what `==` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.model.change import Change
@@ -190,11 +190,14 @@ def _rule_drift(name: str, mac: str, difference: RuleDifference) -> Drift:
     if wanted is None or found is None:
         words = ("present" if rules is not None else None for rules in (wanted, found))
         return Drift(name, field, Layer.KERNEL, *words)
-    lacks = [rule for rule in wanted if rule not in found]
-    foreign = [rule for rule in found if rule not in wanted]
-    if not lacks and not foreign:
-        lacks, foreign = list(wanted), list(found)
-    return Drift(name, field, Layer.KERNEL, lacks, foreign)
+    return Drift(name, field, Layer.KERNEL, *_only_differing(wanted, found))
+
+
+def _only_differing(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What each side has alone; all of both where only the order or a repetition differs."""
+    lacks = [each for each in wanted if each not in found]
+    foreign = [each for each in found if each not in wanted]
+    return (lacks, foreign) if lacks or foreign else (list(wanted), list(found))
 
 
 def nic_of(nics: tuple[Nic, ...], mac: str) -> Nic | None:
@@ -242,7 +245,10 @@ def _fields(name: str, layer: Layer, desired: Tree, actual: Tree) -> Iterator[Dr
     compared = DeepDiff(actual, desired, view="tree", threshold_to_diff_deeper=0)
     levels = {_path(level): level for kind in compared.values() for level in map(_field_level, kind)}
     for path, level in levels.items():
-        yield Drift(name, path, layer, _plain(level.t2), _plain(level.t1))
+        wanted, found = _plain(level.t2), _plain(level.t1)
+        if path == "entries":
+            wanted, found = _only_differing(wanted, found)
+        yield Drift(name, path, layer, wanted, found)
 
 
 def _field_level(level: Any) -> Any:
@@ -256,5 +262,5 @@ def _path(level: Any) -> str:
     return ".".join(str(key) for key in level.path(output_format="list"))
 
 
-def _plain(value: Any) -> object:
+def _plain(value: Any) -> Any:
     return None if type(value).__name__ == "NotPresent" else value

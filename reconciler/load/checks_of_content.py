@@ -84,6 +84,10 @@ FILTERS: Meanings = {
         "The filter has no mask variable, so a prefix would be enforced as its first address only.",
         "list the addresses one by one, or choose a filter that uses IPMASK and IPV6MASK",
     ),
+    "filter-not-instantiable": (
+        "libvirt or ebtables refuses to make a rule of the filter with the values of an interface.",
+        "walk lists of one length together, and others apart: $MAC[0], or $IP[@1]; correct a refused value",
+    ),
     "parameter-unused": (
         "The filter does not use this variable.",
         "remove it, or correct its name",

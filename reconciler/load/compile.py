@@ -8,11 +8,13 @@ from reconciler.load.draft import GuestDraft, InterfaceDraft
 from reconciler.load.filter_rules import Use, check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid, did_you_mean
+from reconciler.load.instantiation import check_instances
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
 from reconciler.load.values import LINK_LOCAL
 from reconciler.load.variables import check_variables, compile_variables, select_filter
 from reconciler.model.guest import Attach, Guest, Interface, Power, guard_name
+from reconciler.model.origin import Origin
 from reconciler.model.site import Desired, Disruption, Policy, Segment
 
 
@@ -22,12 +24,13 @@ def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: Filt
     _check_macs(guests, findings)
     if site is not None:
         site.check(filters, findings)
-        uses: list[Use] = []
+        uses: list[tuple[Use, Origin]] = []
         for guest in guests:
             _check_hosts(guest, site, findings)
             for draft in guest.interfaces:
                 uses.extend(_check_interface(draft, site, filters, findings))
-        check_rules_in_use(uses, filters, findings)
+        check_rules_in_use((use for use, _ in uses), filters, findings)
+        check_instances(uses, filters, findings)
     claims = (
         claim
         for guest in guests
@@ -74,8 +77,10 @@ def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
         seen.add(host)
 
 
-def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, findings: Findings) -> Iterator[Use]:
-    """Report its problems; given is its use of a filter that has rules which harm only some."""
+def _check_interface(
+    draft: InterfaceDraft, site: SiteView, filters: FilterSet, findings: Findings
+) -> Iterator[tuple[Use, Origin]]:
+    """Report its problems; given is its use of a filter, for the rules that harm only some, and its place."""
     _check_segment(draft, site, findings)
     if draft.entry.link_local and not draft.ipv6:
         place = draft.node.at("link_local").origin
@@ -85,8 +90,8 @@ def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, 
     filter = select_filter(draft, site, filters, findings)
     if filter and filter not in filters.unclear:
         check_variables(draft, filter, filters, findings)
-        if filters.marked(filter):
-            yield Use(draft.guest, draft.entry.mac, filter, compile_variables(draft, filter, filters))
+        use = Use(draft.guest, draft.entry.mac, filter, compile_variables(draft, filter, filters))
+        yield use, draft.node.at("filter").origin
 
 
 def _check_segment(draft: InterfaceDraft, site: SiteView, findings: Findings) -> None:

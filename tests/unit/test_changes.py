@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from sites import EXAMPLE, guest_yaml, mac, site
@@ -12,6 +13,7 @@ from sites import EXAMPLE, guest_yaml, mac, site
 from reconciler.diff import changes
 from reconciler.model.change import Change
 from reconciler.model.site import Disruption
+from reconciler.nwfilter.verdicts import verdict_changes
 
 
 def test_nothing_changes_between_equal_sites() -> None:
@@ -67,3 +69,50 @@ def test_a_merge_request_sees_it_on_the_command_line(tmp_path: Path) -> None:
     ended = subprocess.run(argv, check=True, capture_output=True, text=True)
     [change] = json.loads(ended.stdout)["changes"]
     assert (change["object"], change["after"], change["disruption"]) == ("guest/db01", ["192.168.0.21/32"], "rebuild")
+
+
+def test_frames_that_a_change_opens_and_closes_are_named_with_their_sender() -> None:
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]")})
+    after = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")})
+    found = verdict_changes(before, after)
+    assert {change.sender for change in found if change.opens} == {"10.0.0.11"}
+    assert {change.sender for change in found if not change.opens} == {"10.0.0.10"}
+
+
+def test_a_filter_that_begins_to_leak_is_seen_on_every_guest_behind_it() -> None:
+    guests = {
+        "web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]'),
+        "db01": guest_yaml("db01", 2, "[10.0.0.20]"),
+    }
+    before = site(guests)
+    leaky = [replace(f, entries=f.entries[1:]) if f.name == "guest-ipv6-source" else f for f in before.filters]
+    found = verdict_changes(before, replace(before, filters=tuple(leaky)))
+    assert {(change.guest, change.opens) for change in found} == {("web01", True)}
+    assert "nd-ra" in {change.case for change in found}
+
+
+def test_a_policy_refuses_what_opens_unless_a_commit_says_why(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
+
+    def check() -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "reconciler", "--site", str(folder), "check", "--base", "before"]
+        return subprocess.run(argv, check=False, capture_output=True, text=True)
+
+    folder = tmp_path / "state"
+    subprocess.run(["cp", "-r", str(EXAMPLE), str(folder)], check=True)
+    policy = folder / "site.yaml"
+    policy.write_text(policy.read_text().replace("  prune: false", "  prune: false\n  forbid_widening: true"))
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "before")
+    git("tag", "before")
+    path = folder / "guests/db01.yaml"
+    path.write_text(path.read_text().replace("192.168.0.20]", "192.168.0.20, 192.168.0.21]"))
+    git("commit", "--quiet", "--all", "--message", "one more address")
+    refused = check()
+    assert refused.returncode == 1 and "policy forbids it" in refused.stderr
+    git("commit", "--quiet", "--allow-empty", "--message", "Say why\n\nAllow-widening: the shop moves here")
+    allowed = check()
+    assert allowed.returncode == 0 and "the shop moves here" in allowed.stdout

@@ -1,0 +1,56 @@
+"""`verify --frames`: the site's filters tried with real frames, in a lab that is gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sites import EXAMPLE
+
+pytestmark = pytest.mark.lab
+
+INEXPRESSIBLE = {"nd-na-foreign-target", "nd-na-foreign-option", "nd-ns-foreign-option", "nd-rs-foreign-option"}
+
+
+def verify_frames(site: Path, exit_code: int) -> list[dict[str, Any]]:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(site), "--host", "kvm01", "--output", "json"]
+    ended = subprocess.run([*argv, "verify", "--frames"], check=False, capture_output=True, text=True)
+    assert ended.returncode == exit_code, ended.stderr
+    cases: list[dict[str, Any]] = json.loads(ended.stdout)["cases"]
+    return cases
+
+
+def test_the_example_site_leaks_what_nwfilter_cannot_express_and_nothing_else() -> None:
+    cases = verify_frames(EXAMPLE, 0)
+    assert {case["case"] for case in cases if case["got"] != case["expected"]} == INEXPRESSIBLE
+    assert {case["layer"] for case in cases} == {"frames"}
+    assert not [case for case in cases if "foretold otherwise" in case["rule"]]
+    assert {case["guest"] for case in cases} == {"web01", "db01", "seg01"}
+    assert {case["expected"] for case in cases} == {"pass", "drop"}
+
+
+def test_a_filter_that_leaks_is_found_by_its_frames(tmp_path: Path) -> None:
+    site = tmp_path / "state"
+    shutil.copytree(EXAMPLE, site, ignore=shutil.ignore_patterns("examples"))
+    filter_file = site / "filters/guest-ipv6-source.xml"
+    text = filter_file.read_text()
+    assert "type='134'" in text
+    filter_file.write_text(text.replace("type='134'", "type='200'"))
+    leaking = {case["case"] for case in verify_frames(site, 1) if case["got"] != case["expected"]}
+    assert leaking - INEXPRESSIBLE >= {"nd-ra", "ext-ra-hop-by-hop", "ext-ra-fragment"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (EXAMPLE / "examples").iterdir() if path.is_dir()))
+def test_the_older_ways_do_in_frames_what_is_foretold(name: str) -> None:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(EXAMPLE / "examples" / name), "--output", "json"]
+    ended = subprocess.run([*argv, "verify", "--frames"], check=False, capture_output=True, text=True)
+    cases = json.loads(ended.stdout)["cases"]
+    assert len(cases) > 60
+    assert not [case for case in cases if "foretold otherwise" in case["rule"]]
+    own = [case for case in cases if case["case"].startswith(("ipv4-own-1", "ipv6-own-2", "arp-request-1"))]
+    assert own and all(case["got"] == "pass" for case in own)
