@@ -219,7 +219,11 @@ def side_by_side(left_title: str, left: list[str], right_title: str, right: list
     print(f"\n  {left_title:<{COLUMN}}  {right_title}")
     for old, new in zip_longest(left, right, fillvalue=""):
         old_mark, new_mark = "-" if old not in right else " ", "+" if new and new not in left else " "
-        print(f"  {old_mark} {old:<{COLUMN - 2}}  {new_mark} {new}".rstrip())
+        print(f"  {old_mark} {shortened(old):<{COLUMN - 2}}  {new_mark} {shortened(new)}".rstrip())
+
+
+def shortened(rule: str) -> str:
+    return rule if len(rule) <= COLUMN - 2 else f"{rule[: COLUMN - 3]}…"
 
 
 if __name__ == "__main__":

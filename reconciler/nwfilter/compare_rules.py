@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.model.kernel import Family, KernelChain, KernelRule, Ruleset
 from reconciler.nwfilter.canonical_rules import canonical
@@ -39,7 +39,7 @@ def rule_differences(expected: Expected, actual: Ruleset) -> tuple[RuleDifferenc
         return ()
     needs = {chain.name: chain for chain in wanted.chains}
     names = sorted(name for name in {*has, *needs} if not _same(has.get(name), needs.get(name)))
-    return tuple(RuleDifference(actual.family, name, _texts(needs.get(name)), _texts(has.get(name))) for name in names)
+    return tuple(_difference(actual.family, name, needs.get(name), has.get(name)) for name in names)
 
 
 def of_port(ruleset: Ruleset, port: str) -> Ruleset:
@@ -87,6 +87,14 @@ def _same(one: KernelChain | None, other: KernelChain | None) -> bool:
     if one is None or other is None:
         return one is other
     return one.rules == other.rules and (one.policy == other.policy or one.name in PACKET_HOOKS)
+
+
+def _difference(family: Family, name: str, need: KernelChain | None, has: KernelChain | None) -> RuleDifference:
+    """Equal rules have one text on both sides, the kernel's, so that only what differs looks different."""
+    if need and has:
+        texts = {rule: rule.text for rule in has.rules}
+        need = replace(need, rules=tuple(replace(rule, text=texts.get(rule, rule.text)) for rule in need.rules))
+    return RuleDifference(family, name, _texts(need), _texts(has))
 
 
 def _texts(chain: KernelChain | None) -> tuple[str, ...] | None:

@@ -184,6 +184,19 @@ def _check_kernel(instance: Instance, rule: KernelRule) -> None:
                 raise CannotInstantiate(f"{instance.source}: the kernel refuses --{condition.option} without {needed}")
 
 
+_ETHERTYPE_WORDS = {"0x0800": "IPv4", "0x86dd": "IPv6", "0x0806": "ARP"}
+
+
 def _text(chain: str, conditions: tuple[Condition, ...], target: str) -> str:
-    words = (f"--{c.option} {'! ' if c.negated else ''}{c.value}".rstrip() for c in conditions)
-    return " ".join((f"-A {chain}", *words, f"-j {target}"))
+    """The rule as ebtables-save prints it: short for one whole address, by name for the common protocols."""
+    return " ".join((f"-A {chain}", *map(_words, conditions), f"-j {target}"))
+
+
+def _words(condition: Condition) -> str:
+    mark, value = "! " if condition.negated else "", condition.value
+    if condition.option == "protocol":
+        return f"-p {mark}{_ETHERTYPE_WORDS.get(value.lower(), value)}"
+    if condition.option in ("source", "destination"):
+        return f"-{condition.option[0]} {mark}{value.lower()}"
+    whole = {"ip": "/32", "ip6": "/128", "arp": "/32"}.get(condition.option.partition("-")[0], "")
+    return f"--{condition.option} {mark}{value.removesuffix(whole)}".rstrip()

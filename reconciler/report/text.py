@@ -42,12 +42,26 @@ def problem_lines(problems: Iterable[Problem]) -> str:
 
 
 def show_drift(console: Console, drift: Iterable[Drift]) -> None:
-    """One block an object, one line a field: what the host has, and what the site wants."""
+    """One block an object, one line a field: what the host has, and what the site wants; of lists a line each."""
     for name, fields in groupby(drift, key=lambda each: each.object):
         console.print(name, style="bold")
         for each in fields:
-            values = f"{_value(each.actual)} [dim]→[/] {_value(each.desired)}"
-            console.print(f"  [cyan]{each.layer:<10}[/] {escape(each.field)}: {values}")
+            head = f"  [cyan]{each.layer:<10}[/] {escape(each.field)}:"
+            if _is_long(each.actual) or _is_long(each.desired):
+                console.print(head)
+                _show_lists(console, each, each.field.rpartition(".")[2])
+            else:
+                console.print(f"{head} {_value(each.actual)} [dim]→[/] {_value(each.desired)}")
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, list) and (len(value) > 1 or any(" " in str(each) for each in value))
+
+
+def _show_lists(console: Console, drift: Drift, chain: str) -> None:
+    for mark, style, values in (("-", "red", drift.actual), ("+", "green", drift.desired)):
+        for value in values if isinstance(values, list) else ():
+            console.print(f"    {mark} {escape(str(value).removeprefix(f'-A {chain} '))}", style=style)
 
 
 def show_changes(console: Console, changes: Iterable[Change]) -> None:
