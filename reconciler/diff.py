@@ -78,6 +78,7 @@ def _interface_tree(interface: Interface) -> Tree:
         "ipv6": [str(network) for network in interface.ipv6] or "none",
         "attach": str(interface.attach),
         "bridge": interface.bridge,
+        "roles": sorted(interface.roles),
         "parameters": {
             k: v
             for k, v in filterref_tree(FilterRef("", interface.parameters))["parameters"].items()
@@ -99,7 +100,8 @@ def _change_disruption(name: str, field: str, used: frozenset[str]) -> Disruptio
         return Disruption.REBUILD if short in used else Disruption.NONE
     if field.endswith(".bridge") or (field.count(":") == 5 and "." not in field):
         return Disruption.GUEST_RESTART
-    return Disruption.REBUILD if field == "" or ":" in field else Disruption.NONE
+    touches_rules = field == "" or (":" in field and not field.endswith(".roles"))
+    return Disruption.REBUILD if touches_rules else Disruption.NONE
 
 
 def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:

@@ -6,6 +6,7 @@ message says what is wrong, where, what was and what was not done; `hint` says w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,3 +76,13 @@ class PolicyError(ReconcilerError):
     """The policy of the site does not allow what the plan needs."""
 
     exit_code = 3
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """A hint at the most similar words that would have been right, or none."""
+    from difflib import get_close_matches
+
+    *others, last = get_close_matches(word, known, n=most) or [""]
+    if not last:
+        return ""
+    return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from random import Random
 
 from reconciler.model.filter import FilterRef, NwFilter, canonical_parameters
-from reconciler.model.guest import Interface
+from reconciler.model.guest import Interface, Role
 from reconciler.nwfilter.parse import parse_filter
 
 SHARED = Path(__file__).parent.parent / "state" / "filters"
@@ -55,3 +56,27 @@ def _network4(random: Random) -> IPv4Network:
 def _network6(random: Random) -> IPv6Network:
     address = (0x20010DB8 << 96) | random.getrandbits(96)
     return IPv6Network((address, random.choice((128, 128, 112, 64))), strict=False)
+
+
+SEGMENT = (IPv4Network("10.0.0.0/8"), IPv6Network("2001:db8::/40"))
+SEGMENT_VARIABLES = (("SEGMENT", "10.0.0.0"), ("SEGMENTMASK", "8"), ("SEGMENT6", "2001:db8::"), ("SEGMENT6MASK", "40"))
+
+
+def special(form: str, *roles: Role, parameters: tuple[tuple[str, str], ...] = SEGMENT_VARIABLES) -> Interface:
+    """An interface with a special filter, with the families that the filter's name says."""
+    family = form.rpartition("-")[2]
+    own = interface(
+        ["10.0.0.10", "10.0.1.16/29"] if family != "ipv6" else [],
+        ["2001:db8::10", "2001:db8:5::/64"] if family != "ipv4" else [],
+    )
+    variables = canonical_parameters((*own.parameters, *parameters))
+    return replace(own, filter=form, roles=frozenset(roles), surroundings=SEGMENT, parameters=variables)
+
+
+ROUTER, SERVER = Role.ROUTER, Role.DHCP_SERVER
+SPECIAL = [
+    *(special(f"guest-router{family}", ROUTER) for family in ("", "-ipv4", "-ipv6")),
+    *(special(f"guest-dhcp-server{family}", SERVER, parameters=()) for family in ("", "-ipv4", "-ipv6")),
+    *(special(f"guest-gateway{family}", ROUTER, SERVER) for family in ("", "-ipv4")),
+    *(special(f"guest-dhcp-client{f}", parameters=(("DHCPSERVER", "10.0.0.1"),)) for f in ("", "-ipv4")),
+]

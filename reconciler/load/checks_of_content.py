@@ -153,7 +153,7 @@ ADDRESSES: Meanings = {
     ),
     "gateway-address": (
         "A guest that owns its gateway's address can take over the segment's traffic.",
-        "choose another address, or a prefix without the gateway's",
+        "choose another address, or a prefix without the gateway's; or a filter with the role router in site.yaml",
     ),
     "network-address": (
         "A segment's first address names the network (IPv4) or any of its routers (IPv6).",

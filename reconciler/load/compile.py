@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from reconciler.errors import did_you_mean
 from reconciler.load.draft import GuestDraft, InterfaceDraft
 from reconciler.load.filter_rules import Use, check_rules_in_use
 from reconciler.load.filters import FilterSet
-from reconciler.load.findings import Findings, Invalid, did_you_mean
+from reconciler.load.findings import Findings, Invalid
 from reconciler.load.instantiation import check_instances
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
 from reconciler.load.values import LINK_LOCAL
-from reconciler.load.variables import check_variables, compile_variables, select_filter
-from reconciler.model.guest import Attach, Guest, Interface, Power, guard_name
+from reconciler.load.variables import check_variables, compile_variables, roles_of, select_filter, surroundings
+from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
 from reconciler.model.origin import Origin
 from reconciler.model.site import Desired, Disruption, Policy, Segment
 
@@ -89,8 +90,8 @@ def _check_interface(
         return
     filter = select_filter(draft, site, filters, findings)
     if filter and filter not in filters.unclear:
-        check_variables(draft, filter, filters, findings)
-        use = Use(draft.guest, draft.entry.mac, filter, compile_variables(draft, filter, filters))
+        check_variables(draft, filter, site, filters, findings)
+        use = Use(draft.guest, draft.entry.mac, filter, compile_variables(draft, filter, site, filters))
         yield use, draft.node.at("filter").origin
 
 
@@ -107,9 +108,10 @@ def _check_segment(draft: InterfaceDraft, site: SiteView, findings: Findings) ->
     territory = site.territories.get(name)
     if territory is None:
         return
+    is_router = Role.ROUTER in roles_of(draft, site)
     for network, node in draft.addresses():
         try:
-            territory.check(network)
+            territory.check(network, is_router=is_router)
         except Invalid as problem:
             findings.report_invalid(problem, node.origin)
 
@@ -167,9 +169,11 @@ def _interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet) -> Int
         filter=filter,
         ipv4=draft.ipv4,
         ipv6=draft.ipv6,
-        parameters=compile_variables(draft, filter, filters),
+        parameters=compile_variables(draft, filter, site, filters),
         attach=Attach(draft.entry.attach or site.file.defaults.attach),
         segment=draft.entry.segment,
         bridge=_bridge(draft, site),
+        roles=roles_of(draft, site),
+        surroundings=surroundings(draft, site),
         origin=draft.node.origin,
     )

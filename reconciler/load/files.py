@@ -161,6 +161,11 @@ class FilterForms(_Part):
     ipv4: FilterName | None = Field(None, description="nwfilter for interfaces with IPv4 only.")
     ipv6: FilterName | None = Field(None, description="nwfilter for interfaces with IPv6 only.")
     none: FilterName | None = Field(None, description="nwfilter for interfaces without any address.")
+    roles: list[Literal["router", "dhcp-server"]] = Field(
+        default_factory=list,
+        description="What interfaces with this filter may do beyond speaking for themselves. router: own a gateway's "
+        "address, advertise itself, forward from outside its segment. dhcp-server: answer DHCP clients.",
+    )
 
 
 FilterChoice = Annotated[

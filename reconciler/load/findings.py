@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reconciler.load.catalogue import CATALOGUE
@@ -72,9 +70,3 @@ def kind_of(value: object) -> str:
     if isinstance(value, str):
         return f"the text {shown(value)}"
     return "a list" if isinstance(value, list) else "a mapping"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the most similar word that would have been right, or none."""
-    similar = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {similar[0]}?" if similar else ""

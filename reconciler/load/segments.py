@@ -49,17 +49,18 @@ class Territory:
         """A segment that lists no network does not limit its addresses."""
         return not any(self.spans.values())
 
-    def check(self, network: IPNetwork) -> None:
-        """Raise for an address or prefix that no guest of this segment may own."""
+    def check(self, network: IPNetwork, *, is_router: bool = False) -> None:
+        """Raise for an address or prefix that no guest of this segment may own; a router may own a gateway's."""
         first, last = bounds(network)
         shown = str(network.network_address) if first == last else str(network)
         if not self._holds(network, first, last):
             raise Invalid("outside-segment", f"{shown} does not lie in segment {self.name}")
         taken = self.taken[network.version]
-        index = bisect_left(taken, (first, "", ""))
-        if index < len(taken) and taken[index][0] <= last:
-            _, id, what = taken[index]
-            raise Invalid(id, f"{shown} {'is' if first == last else 'contains'} {what}")
+        for number, id, what in taken[bisect_left(taken, (first, "", "")) :]:
+            if number > last:
+                break
+            if not (is_router and id == "gateway-address"):
+                raise Invalid(id, f"{shown} {'is' if first == last else 'contains'} {what}")
 
     def _holds(self, network: IPNetwork, first: int, last: int) -> bool:
         if self.is_open or (network.version == 6 and network.subnet_of(LINK_LOCAL)):

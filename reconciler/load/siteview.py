@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reconciler.errors import did_you_mean
 from reconciler.load.files import FilterForms, SiteFile
 from reconciler.load.filters import FilterSet
-from reconciler.load.findings import Findings, did_you_mean, shown
+from reconciler.load.findings import Findings, shown
 from reconciler.load.node import Node
 from reconciler.load.segments import Territory, check_gateways
 from reconciler.load.shape import Shaped
@@ -56,7 +57,7 @@ class SiteView:
 
 
 def _check_choice(name: str, choice: FilterForms | str, node: Node, filters: FilterSet, findings: Findings) -> None:
-    named: Mapping[str, str | None] = {"": choice} if isinstance(choice, str) else choice.model_dump()
+    named: Mapping[str, str | None] = {"": choice} if isinstance(choice, str) else choice.model_dump(exclude={"roles"})
     for form, filter in named.items():
         if filter and not filters.exists(filter):
             report_unknown_filter(filter, node.at(form), filters.names(), findings)

@@ -18,7 +18,12 @@ PARAMETER_NAME = r"^[A-Za-z0-9_]+$"
 PARAMETER_VALUE = r"^[A-Za-z0-9_.:]+$"
 MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
 
-TYPED_VARIABLES = frozenset({"MAC", "IP", "IPMASK", "IPV6", "IPV6MASK", "CTRL_IP_LEARNING"})
+SEGMENT_VARIABLES = {4: ("SEGMENT", "SEGMENTMASK"), 6: ("SEGMENT6", "SEGMENT6MASK")}
+"""Carry the networks of an interface's segment, by IP version, where a filter uses them."""
+
+TYPED_VARIABLES = frozenset(
+    {"MAC", "IP", "IPMASK", "IPV6", "IPV6MASK", "CTRL_IP_LEARNING", *SEGMENT_VARIABLES[4], *SEGMENT_VARIABLES[6]}
+)
 
 _IPV4_TEXT = re.compile(r"[0-9.]+(/[0-9]{1,2})?")
 _IPV6_TEXT = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?")

@@ -11,8 +11,9 @@ from reconciler.load.files import FilterForms
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings
 from reconciler.load.siteview import SiteView, report_unknown_filter
-from reconciler.load.values import TYPED_VARIABLES
+from reconciler.load.values import SEGMENT_VARIABLES, TYPED_VARIABLES
 from reconciler.model.filter import Parameters, canonical_parameters
+from reconciler.model.guest import Role
 
 if TYPE_CHECKING:
     from reconciler.load.values import IPNetwork
@@ -28,6 +29,24 @@ class _Family:
     networks: tuple[IPNetwork, ...]
     address: str
     mask: str
+
+
+def surroundings(draft: InterfaceDraft, site: SiteView) -> tuple[IPNetwork, ...]:
+    """The networks of an interface's segment."""
+    segment = site.file.segments.get(draft.entry.segment or "")
+    return (*segment.ipv4, *segment.ipv6) if segment else ()
+
+
+def roles_of(draft: InterfaceDraft, site: SiteView) -> frozenset[Role]:
+    """What the site lets interfaces with its filter do."""
+    choice = site.forms(draft.entry.filter or site.file.defaults.filter or "")
+    return frozenset(map(Role, choice.roles)) if isinstance(choice, FilterForms) else frozenset()
+
+
+def _segment(draft: InterfaceDraft, site: SiteView) -> tuple[_Family, _Family]:
+    around = surroundings(draft, site)
+    ipv4, ipv6 = (tuple(network for network in around if network.version == version) for version in (4, 6))
+    return _Family("segment", ipv4, *SEGMENT_VARIABLES[4]), _Family("segment", ipv6, *SEGMENT_VARIABLES[6])
 
 
 def _families(draft: InterfaceDraft) -> tuple[_Family, _Family]:
@@ -71,11 +90,11 @@ def _form_of(draft: InterfaceDraft) -> str:
     return "ipv6" if draft.ipv6 else "none"
 
 
-def compile_variables(draft: InterfaceDraft, filter: str, filters: FilterSet) -> Parameters:
+def compile_variables(draft: InterfaceDraft, filter: str, site: SiteView, filters: FilterSet) -> Parameters:
     """The variables that the filter's closure uses, addresses and masks in parallel."""
     used = filters.used(filter)
     parameters: list[tuple[str, str]] = []
-    for family in _families(draft):
+    for family in (*_families(draft), *_segment(draft, site)):
         for name, values in (
             (family.address, (str(network.network_address) for network in family.networks)),
             (family.mask, (str(network.prefixlen) for network in family.networks)),
@@ -87,12 +106,12 @@ def compile_variables(draft: InterfaceDraft, filter: str, filters: FilterSet) ->
     return canonical_parameters(parameters)
 
 
-def check_variables(draft: InterfaceDraft, filter: str, filters: FilterSet, findings: Findings) -> None:
+def check_variables(draft: InterfaceDraft, filter: str, site: SiteView, filters: FilterSet, findings: Findings) -> None:
     """Every variable set, every address enforced."""
     used = filters.used(filter)
     for family in _families(draft):
         _check_family(draft, filter, family, used, findings)
-    missing = filters.required(filter) - set(_set_by(draft))
+    missing = filters.required(filter) - set(_set_by(draft, site))
     for name in sorted(missing):
         hint = _missing_hint(draft, name)
         message = f"the filter {filter} uses the variable {name}, which nobody sets"
@@ -104,9 +123,9 @@ def check_variables(draft: InterfaceDraft, filter: str, filters: FilterSet, find
             findings.report("parameter-unused", parameters.key_origin(name), message)
 
 
-def _set_by(draft: InterfaceDraft) -> Iterator[str]:
+def _set_by(draft: InterfaceDraft, site: SiteView) -> Iterator[str]:
     yield from draft.entry.parameters
-    for family in _families(draft):
+    for family in (*_families(draft), *_segment(draft, site)):
         if family.networks:
             yield from (family.address, family.mask)
 
@@ -115,6 +134,9 @@ def _missing_hint(draft: InterfaceDraft, name: str) -> str:
     family = next((family for family in _families(draft) if name in (family.address, family.mask)), None)
     if family:
         return f"list addresses under {family.field}, or choose a filter for interfaces with {family.field}: none"
+    version = next((version for version, names in SEGMENT_VARIABLES.items() if name in names), None)
+    if version:
+        return f"name a segment that lists its ipv{version} networks: the filter keeps the guest out of them"
     return "" if name in TYPED_VARIABLES else f"add {name} under parameters, or choose another filter"
 
 

@@ -23,6 +23,13 @@ class Power(StrEnum):
     LEAVE = "leave"
 
 
+class Role(StrEnum):
+    """What an interface may do beyond speaking for itself: the site says it of a filter's name."""
+
+    ROUTER = "router"
+    DHCP_SERVER = "dhcp-server"
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """One NIC of a guest.
@@ -30,6 +37,7 @@ class Interface:
     `ipv4` and `ipv6` hold addresses (/32, /128) and prefixes in the order of the file; empty means that the
     site says `none` for that family. The link-local address is part of `ipv6`. `filter` is the form that the
     families select. `parameters` are the variables that the filter's closure needs, without libvirt's own MAC.
+    `surroundings` are the networks of its segment.
     """
 
     mac: str
@@ -40,6 +48,8 @@ class Interface:
     attach: Attach = Attach.GUARD
     segment: str | None = None
     bridge: str | None = None
+    roles: frozenset[Role] = frozenset()
+    surroundings: tuple[IPv4Network | IPv6Network, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
 
 

@@ -10,21 +10,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Literal
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Literal, Protocol
 
 from reconciler.errors import UsageError
-from reconciler.model.guest import Interface
+from reconciler.model.guest import Interface, Role
 from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.frame import Frame
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 Wanted = Literal["pass", "drop"]
 
 FOREIGN_MAC = "02:00:00:00:00:66"
 ROUTER_MAC = "02:00:00:00:00:01"
 _SPARE_IPV4 = IPv4Address("192.0.2.66")
 _SPARE_IPV6 = IPv6Address("2001:db8:ffff::66")
+ROUTED_IPV4 = IPv4Address("203.0.113.66")
+ROUTED_IPV6 = IPv6Address("2001:db8:fffe::66")
+_NEVER_FORWARDED = tuple(
+    map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8"))
+)
 _SPARE_LINK_LOCAL = IPv6Address("fe80::66")
 
 
@@ -33,6 +39,21 @@ class Direction(StrEnum):
 
     OUT = "out"
     IN = "in"
+
+
+class Question(Protocol):
+    """A frame with the verdict that it must get, however it was made."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def expected(self) -> Wanted: ...
+    @property
+    def frame(self) -> Frame: ...
+    @property
+    def direction(self) -> Direction: ...
+    @property
+    def inexpressible(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,19 @@ class Subject:
     foreign_ipv4: IPv4Address
     foreign_ipv6: IPv6Address
     foreign_link_local: IPv6Address
+    roles: frozenset[Role] = frozenset()
+    surroundings: tuple[Network, ...] = ()
+    dhcp_servers: tuple[str, ...] = ()
+
+    def wanted(self, role: Role) -> Wanted:
+        """Whether what only this role may send has to pass."""
+        return "pass" if role in self.roles else "drop"
+
+    def wanted_from(self, source: Address) -> Wanted:
+        """Whether a packet from an address that is not its own has to pass: only one that a router forwards."""
+        known = any(source.version == network.version for network in self.surroundings)
+        inside = any(source in network for network in self.surroundings)
+        return self.wanted(Role.ROUTER) if known and not inside and not _stays_on_its_link(source) else "drop"
 
     @property
     def link_local(self) -> IPv6Address:
@@ -86,10 +120,14 @@ def battery(interface: Interface, neighbours: tuple[Address, ...] = ()) -> tuple
     try:
         from reconciler.nwfilter import battery_ipv4, battery_ipv6, battery_link
     except ImportError:
-        hint = "pip install 'nwfilter-reconciler[frames]'"
-        raise UsageError("building test frames needs scapy, which is not installed", hint=hint) from None
+        raise no_scapy() from None
     subject = subject_of(interface, neighbours)
     return (*battery_link.cases(subject), *battery_ipv4.cases(subject), *battery_ipv6.cases(subject))
+
+
+def no_scapy() -> UsageError:
+    hint = "pip install 'nwfilter-reconciler[frames]'"
+    return UsageError("building test frames needs scapy, which is not installed", hint=hint)
 
 
 def subject_of(interface: Interface, neighbours: tuple[Address, ...] = ()) -> Subject:
@@ -103,6 +141,9 @@ def subject_of(interface: Interface, neighbours: tuple[Address, ...] = ()) -> Su
         _foreign_ipv4(interface.ipv4, ipv4),
         _foreign_ipv6(interface.ipv6, (a for a in ipv6 if not a.is_link_local)),
         next((a for a in ipv6 if a.is_link_local and _is_foreign(a, interface.ipv6)), _SPARE_LINK_LOCAL),
+        interface.roles,
+        interface.surroundings,
+        tuple(value for name, value in interface.parameters if name == "DHCPSERVER"),
     )
 
 
@@ -115,6 +156,10 @@ def _foreign_ipv6(own: tuple[IPv6Network, ...], neighbours: Iterator[IPv6Address
     beside = (address for network in own if not network.is_link_local for address in outside_of(network))
     candidates: list[Address] = [*neighbours, *beside]
     return next((a for a in candidates if isinstance(a, IPv6Address) and _is_foreign(a, own)), _SPARE_IPV6)
+
+
+def _stays_on_its_link(address: Address) -> bool:
+    return any(address in network for network in _NEVER_FORWARDED)
 
 
 def _is_foreign(address: Address, own: tuple[IPv4Network, ...] | tuple[IPv6Network, ...]) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from scapy.layers.inet import ICMP, IP, UDP, IPOption_RR
 from scapy.layers.l2 import ARP
 
-from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTER_MAC, BatteryCase, Subject, Wanted, outside_of
+from reconciler.model.guest import Role
+from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTED_IPV4, ROUTER_MAC, BatteryCase, Subject, Wanted, outside_of
 from reconciler.nwfilter.battery_frames import (
     ANYWHERE_IPV4,
     BROADCAST_MAC,
@@ -120,12 +121,13 @@ def _own_sources(subject: Subject) -> Iterator[BatteryCase]:
 def _edges(subject: Subject) -> Iterator[BatteryCase]:
     for address in _foreign_edges(subject):
         label = f"ipv4-outside-{address}"
-        yield _ipv4_case(subject, label, "drop", ipv4(address, udp(label)))
+        yield _ipv4_case(subject, label, subject.wanted_from(address), ipv4(address, udp(label)))
 
 
 def _foreign_sources(subject: Subject) -> Iterator[BatteryCase]:
     def case(label: str, source: IPv4Address | str, payload: Layer, **fields: Any) -> BatteryCase:
-        return _ipv4_case(subject, label, "drop", ipv4(source, payload, **fields))
+        wanted = subject.wanted_from(IPv4Address(source))
+        return _ipv4_case(subject, label, wanted, ipv4(source, payload, **fields))
 
     foreign = subject.foreign_ipv4
     yield case("ipv4-foreign-udp", foreign, udp("ipv4-foreign-udp"))
@@ -135,6 +137,7 @@ def _foreign_sources(subject: Subject) -> Iterator[BatteryCase]:
     yield case("ipv4-foreign-icmp-error", foreign, ICMP(type=3, code=3) / quoted)
     options = [IPOption_RR(routers=["0.0.0.0"])]
     yield case("ipv4-foreign-options", foreign, udp("ipv4-foreign-options"), options=options)
+    yield case("ipv4-routed", ROUTED_IPV4, udp("ipv4-routed"))
     yield case("ipv4-zero-source", _ANY, udp("ipv4-zero-source"))
     yield case("ipv4-multicast-source", "224.0.0.1", udp("ipv4-multicast-source"))
     yield case("ipv4-broadcast-source", _LIMITED_BROADCAST, udp("ipv4-broadcast-source"))
@@ -144,7 +147,7 @@ def _fragments(subject: Subject) -> Iterator[BatteryCase]:
     identifiers = count(1)
     sources: tuple[tuple[str, IPv4Address, Wanted], ...] = (
         ("own", subject.ipv4[0][0], "pass"),
-        ("foreign", subject.foreign_ipv4, "drop"),
+        ("foreign", subject.foreign_ipv4, subject.wanted_from(subject.foreign_ipv4)),
     )
     for name, source, wanted in sources:
         first, later = f"ipv4-fragment-{name}-first", f"ipv4-fragment-{name}-later"
@@ -162,15 +165,20 @@ def _dhcp(subject: Subject) -> Iterator[BatteryCase]:
     discover = ipv4(_ANY, udp("dhcpv4-discover", 68, 67), _LIMITED_BROADCAST)
     yield case("dhcpv4-discover", "pass", discover)
     yield case("dhcpv4-renew", "pass", ipv4(own, udp("dhcpv4-renew", 68, 67)), ROUTER_MAC)
+    server = subject.wanted(Role.DHCP_SERVER)
     answer = ipv4(own, udp("dhcpv4-server", 67, 68), _LIMITED_BROADCAST)
-    yield case("dhcpv4-server", "drop", answer)
-    yield case("dhcpv4-server-unicast", "drop", ipv4(own, udp("dhcpv4-server-unicast", 67, 68)), ROUTER_MAC)
+    yield case("dhcpv4-server", server, answer)
+    yield case("dhcpv4-server-unicast", server, ipv4(own, udp("dhcpv4-server-unicast", 67, 68)), ROUTER_MAC)
+    stolen = ipv4(subject.foreign_ipv4, udp("dhcpv4-server-foreign", 67, 68), _LIMITED_BROADCAST)
+    yield case("dhcpv4-server-foreign", "drop", stolen)
+    routed = ipv4(ROUTED_IPV4, udp("dhcpv4-server-routed", 67, 68), _LIMITED_BROADCAST)
+    yield case("dhcpv4-server-routed", "drop", routed)
     zero = ipv4(_ANY, udp("dhcpv4-server-zero", 67, 68), _LIMITED_BROADCAST)
     yield case("dhcpv4-server-zero", "drop", zero)
     fragment = ipv4(own, udp("dhcpv4-server-fragment", 67, 68), _LIMITED_BROADCAST, flags="MF", id=99)
-    yield case("dhcpv4-server-fragment", "drop", fragment)
+    yield case("dhcpv4-server-fragment", server, fragment)
     options = [IPOption_RR(routers=["0.0.0.0"])]
-    routed = ipv4(own, udp("dhcpv4-server-options", 67, 68), _LIMITED_BROADCAST, options=options)
-    yield case("dhcpv4-server-options", "drop", routed)
+    recorded = ipv4(own, udp("dhcpv4-server-options", 67, 68), _LIMITED_BROADCAST, options=options)
+    yield case("dhcpv4-server-options", server, recorded)
     other = ipv4(_ANY, udp("dhcpv4-zero-other-port", 68, 53), _LIMITED_BROADCAST)
     yield case("dhcpv4-zero-other-port", "drop", other)

@@ -22,7 +22,8 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptUnknown,
 )
 
-from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTER_MAC, BatteryCase, Subject, Wanted, outside_of
+from reconciler.model.guest import Role
+from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTED_IPV6, ROUTER_MAC, BatteryCase, Subject, Wanted, outside_of
 from reconciler.nwfilter.battery_frames import (
     ALL_NODES_MAC,
     ANYWHERE_IPV6,
@@ -103,16 +104,18 @@ def _own_sources(subject: Subject) -> Iterator[BatteryCase]:
 
 
 def _foreign_sources(subject: Subject) -> Iterator[BatteryCase]:
-    def case(label: str, source: object, payload: Layer | None = None) -> BatteryCase:
-        return _case(subject, "ipv6", label, "drop", ipv6(str(source), payload or udp(label)))
+    def case(label: str, source: IPv6Address | str, payload: Layer | None = None) -> BatteryCase:
+        wanted = subject.wanted_from(IPv6Address(source))
+        return _case(subject, "ipv6", label, wanted, ipv6(str(source), payload or udp(label)))
 
-    around = (a for network in subject.ipv6 for a in outside_of(network))
+    around = (a for network in subject.ipv6 for a in outside_of(network) if isinstance(a, IPv6Address))
     for address in dict.fromkeys(a for a in around if not any(a in network for network in subject.ipv6)):
         yield case(f"ipv6-outside-{address}", address)
     foreign = subject.foreign_ipv6
     yield case("ipv6-foreign-udp", foreign)
     yield case("ipv6-foreign-tcp", foreign, tcp("ipv6-foreign-tcp"))
     yield case("ipv6-foreign-echo", foreign, ICMPv6EchoRequest(data=b"ipv6-foreign-echo"))
+    yield case("ipv6-routed", ROUTED_IPV6)
     yield case("ipv6-foreign-link-local", subject.foreign_link_local)
     yield case("ipv6-multicast-source", "ff02::1")
     yield case("ipv6-unspecified-source", _UNSPECIFIED)
@@ -153,14 +156,19 @@ def _neighbours(subject: Subject) -> Iterator[BatteryCase]:
 
 def _neighbour_forgeries(subject: Subject) -> Iterator[BatteryCase]:
     def case(label: str, source: IPv6Address | str, message: Layer, destination: str = _ALL_NODES) -> BatteryCase:
-        return _case(subject, "nd", label, "drop", _nd(source, message, destination), to=ALL_NODES_MAC)
+        wanted = subject.wanted_from(IPv6Address(source))
+        return _case(subject, "nd", label, wanted, _nd(source, message, destination), to=ALL_NODES_MAC)
+
+    def of_a_router(label: str, message: Layer) -> BatteryCase:
+        wanted = subject.wanted(Role.ROUTER)
+        return _case(subject, "nd", label, wanted, _nd(own, message, _ALL_NODES), to=ALL_NODES_MAC)
 
     own, foreign = subject.link_local, subject.foreign_ipv6
     redirect = ICMPv6ND_Redirect(tgt=str(own), dst=ANYWHERE_IPV6)
-    yield case("nd-ra", own, ICMPv6ND_RA())
+    yield of_a_router("nd-ra", ICMPv6ND_RA())
     yield case("nd-ra-unspecified", _UNSPECIFIED, ICMPv6ND_RA())
     yield case("nd-ra-foreign", subject.foreign_link_local, ICMPv6ND_RA())
-    yield case("nd-redirect", own, redirect)
+    yield of_a_router("nd-redirect", redirect)
     yield case("nd-redirect-foreign", subject.foreign_link_local, redirect)
     yield case("nd-na-foreign-source", foreign, _advertisement(foreign, subject.mac))
     yield case("nd-na-unspecified", _UNSPECIFIED, _advertisement(own, subject.mac))
@@ -201,7 +209,7 @@ def _extensions(subject: Subject) -> Iterator[BatteryCase]:
     identifiers = count(1)
     sources: tuple[tuple[str, IPv6Address, Wanted], ...] = (
         ("own", subject.global_ipv6, "pass"),
-        ("foreign", subject.foreign_ipv6, "drop"),
+        ("foreign", subject.foreign_ipv6, subject.wanted_from(subject.foreign_ipv6)),
     )
     for name, source, wanted in sources:
         for label, payload in _behind_extensions(f"ext-{name}", identifiers):
@@ -229,7 +237,8 @@ def _hidden_messages(subject: Subject) -> Iterator[BatteryCase]:
         }
         for kind, payload in wrapped.items():
             packet = _nd(subject.link_local, payload, _ALL_NODES)
-            yield _case(subject, "extensions", f"ext-{name}-{kind}", "drop", packet, to=ALL_NODES_MAC)
+            label, wanted = f"ext-{name}-{kind}", subject.wanted(Role.ROUTER)
+            yield _case(subject, "extensions", label, wanted, packet, to=ALL_NODES_MAC)
 
 
 def _padded(message: Layer) -> Layer:
@@ -242,8 +251,9 @@ def _dhcp(subject: Subject) -> Iterator[BatteryCase]:
         return _case(subject, "dhcpv6", label, wanted, packet, to="33:33:00:01:00:02")
 
     yield case("dhcpv6-client", "pass", udp("dhcpv6-client", 546, 547), _DHCP_SERVERS)
-    yield case("dhcpv6-server", "drop", udp("dhcpv6-server", 547, 546), str(subject.foreign_link_local))
+    server = subject.wanted(Role.DHCP_SERVER)
+    yield case("dhcpv6-server", server, udp("dhcpv6-server", 547, 546), str(subject.foreign_link_local))
     hidden = hop_by_hop(udp("dhcpv6-server-hidden", 547, 546))
-    yield case("dhcpv6-server-hidden", "drop", hidden, str(subject.foreign_link_local))
+    yield case("dhcpv6-server-hidden", server, hidden, str(subject.foreign_link_local))
     fragment = first_fragment(udp("dhcpv6-server-fragment", 547, 546), 11)
-    yield case("dhcpv6-server-fragment", "drop", fragment, str(subject.foreign_link_local))
+    yield case("dhcpv6-server-fragment", server, fragment, str(subject.foreign_link_local))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptPrefixInfo
 from scapy.layers.l2 import ARP, LLC, STP, Dot3
 
-from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTER_MAC, BatteryCase, Direction, Subject
+from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTED_IPV4, ROUTER_MAC, BatteryCase, Direction, Subject, Wanted
 from reconciler.nwfilter.battery_frames import (
     ALL_NODES_MAC,
     ANYWHERE_IPV4,
@@ -106,8 +106,7 @@ def _to_the_guest(subject: Subject) -> Iterator[BatteryCase]:
     if subject.ipv4:
         own = str(subject.ipv4[0][0])
         yield case("in-ipv4-unicast", ipv4(ANYWHERE_IPV4, udp("in-ipv4-unicast"), own), subject.mac)
-        offer = ipv4(ANYWHERE_IPV4, udp("in-dhcpv4-offer", 67, 68), own)
-        yield case("in-dhcpv4-offer", offer, subject.mac)
+        yield from _offers(subject, own)
         multicast = ipv4(ANYWHERE_IPV4, udp("in-ipv4-multicast"), "224.0.0.251")
         yield case("in-ipv4-multicast", multicast, "01:00:5e:00:00:fb")
     if subject.ipv6:
@@ -115,3 +114,16 @@ def _to_the_guest(subject: Subject) -> Iterator[BatteryCase]:
         yield case("in-ipv6-unicast", unicast, subject.mac)
         advertisement = ICMPv6ND_RA() / ICMPv6NDOptPrefixInfo(prefix="2001:db8::", prefixlen=64)
         yield case("in-nd-ra", ipv6("fe80::1", advertisement, "ff02::1", hlim=255), ALL_NODES_MAC)
+
+
+def _offers(subject: Subject, own: str) -> Iterator[BatteryCase]:
+    """Answers of DHCP servers to the guest: of any, or of those that DHCPSERVER names."""
+
+    def case(label: str, server: str, wanted: Wanted) -> BatteryCase:
+        data = ether(ROUTER_MAC, ipv4(server, udp(label, 67, 68), own), subject.mac)
+        return BatteryCase(label, "to-guest", wanted, data, Direction.IN)
+
+    servers = subject.dhcp_servers or (ANYWHERE_IPV4,)
+    yield case("in-dhcpv4-offer", servers[-1], "pass")
+    if subject.dhcp_servers:
+        yield case("in-dhcpv4-foreign-server", str(ROUTED_IPV4), "drop")

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import SiteError
 from reconciler.load import examine, load
-from reconciler.model.guest import Attach, Interface, Power
+from reconciler.model.guest import Attach, Interface, Power, Role
 from reconciler.model.origin import Origin
 from reconciler.model.problem import Problem
 from reconciler.model.site import Desired, Disruption, Policy
@@ -268,3 +268,27 @@ def test_files_have_a_largest_size() -> None:
     files = site("ipv4: none\nipv6: none", {"four": f"<!-- {'x' * (1 << 20)} -->"})
     files["guests/web01.yaml"] += b"# " + b"x" * (1 << 20)
     assert ids(files) == ["file-too-large", "file-too-large"]
+
+
+ROUTER = """\
+segments:
+  tenants: {bridge: br0, ipv4: [10.0.0.0/8], ipv6: ["2001:db8::/32"], gateways: [10.0.0.1, "2001:db8::ffff"]}
+filters:
+  router: {ipv4: forwards, roles: [router]}
+  guest: {ipv4: four}
+"""
+FORWARDS = "<filterref filter='four'/>" + RULE.format("<ip srcipaddr='$SEGMENT' srcipmask='$SEGMENTMASK'/>")
+
+
+def test_a_router_may_own_the_gateways_address_and_knows_its_segment() -> None:
+    nic = interface_of(
+        site("segment: tenants\nfilter: router\nipv4: [10.0.0.1]\nipv6: none", {"forwards": FORWARDS}, ROUTER)
+    )
+    assert nic.roles == {Role.ROUTER}
+    assert nic.surroundings == (IPv4Network("10.0.0.0/8"), IPv6Network("2001:db8::/32"))
+    assert (values(nic, "SEGMENT"), values(nic, "SEGMENTMASK")) == (("10.0.0.0",), ("8",))
+
+
+def test_no_other_guest_may_own_the_gateways_address() -> None:
+    nic = "segment: tenants\nfilter: guest\nipv4: [10.0.0.1]\nipv6: none"
+    assert ids(site(nic, {"forwards": FORWARDS}, ROUTER)) == ["gateway-address"]
