@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.errors import did_you_mean
 from reconciler.load.draft import GuestDraft, InterfaceDraft
-from reconciler.load.filter_rules import Use, check_rules_in_use
+from reconciler.load.filter_rules import check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.instantiation import check_instances
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
+from reconciler.load.uses import Uses
 from reconciler.load.values import LINK_LOCAL
 from reconciler.load.variables import check_variables, compile_variables, roles_of, select_filter, surroundings
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
-from reconciler.model.origin import Origin
 from reconciler.model.site import Desired, Disruption, Policy, Segment
 
 
@@ -25,13 +25,13 @@ def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: Filt
     _check_macs(guests, findings)
     if site is not None:
         site.check(filters, findings)
-        uses: list[tuple[Use, Origin]] = []
+        uses = Uses(site, filters)
         for guest in guests:
             _check_hosts(guest, site, findings)
             for draft in guest.interfaces:
-                uses.extend(_check_interface(draft, site, filters, findings))
-        check_rules_in_use((use for use, _ in uses), filters, findings)
-        check_instances(uses, filters, findings)
+                _check_interface(draft, site, filters, uses, findings)
+        check_rules_in_use(uses.of_marked_filters, filters, findings)
+        check_instances(uses.of_each_shape, filters, findings)
     claims = (
         claim
         for guest in guests
@@ -78,10 +78,8 @@ def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
         seen.add(host)
 
 
-def _check_interface(
-    draft: InterfaceDraft, site: SiteView, filters: FilterSet, findings: Findings
-) -> Iterator[tuple[Use, Origin]]:
-    """Report its problems; given is its use of a filter, for the rules that harm only some, and its place."""
+def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, uses: Uses, findings: Findings) -> None:
+    """Report its problems, and note its use of a filter for the rules that harm only some."""
     _check_segment(draft, site, findings)
     if draft.entry.link_local and not draft.ipv6:
         place = draft.node.at("link_local").origin
@@ -91,8 +89,7 @@ def _check_interface(
     filter = select_filter(draft, site, filters, findings)
     if filter and filter not in filters.unclear:
         check_variables(draft, filter, site, filters, findings)
-        use = Use(draft.guest, draft.entry.mac, filter, compile_variables(draft, filter, site, filters))
-        yield use, draft.node.at("filter").origin
+        uses.note(draft, filter)
 
 
 def _check_segment(draft: InterfaceDraft, site: SiteView, findings: Findings) -> None:

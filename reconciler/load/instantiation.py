@@ -7,32 +7,20 @@ from collections.abc import Iterable, Iterator
 from reconciler.load.filter_rules import Use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings
-from reconciler.model.filter import FilterRef, Parameters
+from reconciler.model.filter import FilterRef
 from reconciler.model.origin import Origin
 from reconciler.nwfilter.expand_ethernet import ethernet_rules
 from reconciler.nwfilter.instances import CannotInstantiate, Instance, combinations, rule_instances
 
-_VALUES_ARE_CHECKED = frozenset({"IP", "IPMASK", "IPV6", "IPV6MASK"})
-"""Compiled from checked addresses: of these only the number matters, so that like interfaces are tried once."""
-
 
 def check_instances(placed: Iterable[tuple[Use, Origin]], filters: FilterSet, findings: Findings) -> None:
     """One problem for each refused rule, at the first interface that would get it."""
-    tried: set[object] = set()
     told: set[str] = set()
     for use, place in placed:
-        shape = (use.filter, _shape(use.parameters))
-        if shape in tried:
-            continue
-        tried.add(shape)
         for message in _refused(use, filters):
             if message not in told:
                 findings.report("filter-not-instantiable", place, message)
             told.add(message)
-
-
-def _shape(parameters: Parameters) -> tuple[tuple[str, str], ...]:
-    return tuple((name, "" if name in _VALUES_ARE_CHECKED else value) for name, value in parameters)
 
 
 def _refused(use: Use, filters: FilterSet) -> Iterator[str]:
