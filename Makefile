@@ -46,8 +46,8 @@ lint: $(VENV)/installed ## ruff and mypy --strict
 format: $(VENV)/installed ## write the code as ruff formats it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: install ## measure a run with nothing to do beside a bare loop over libvirt
-	@$(SUDO) $(CURDIR)/$(BIN)/python bench/noop_diff.py
+bench: install ## what a run, a merge request and a rebuild cost, and what each filter leaks
+	@for each in noop_diff check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
 
 install: packages $(VENV)/installed
 

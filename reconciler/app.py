@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import HostError, ReconcilerError, StaleError, UsageError
 from reconciler.model.change import Proposal
 from reconciler.model.drift import Drift
-from reconciler.model.guest import Guest, Interface
+from reconciler.model.guest import Interface
 from reconciler.model.live import Live
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.plan import Plan, Step
@@ -21,13 +21,14 @@ from reconciler.settings import Settings
 if TYPE_CHECKING:
     from reconciler.host.protocol import Host
     from reconciler.lab.handle import Lab
+    from reconciler.model.coverage import InterfaceStatus
     from reconciler.model.outcome import Execution
+    from reconciler.model.trace import Trace
+    from reconciler.nwfilter.explain import Described, Wish
     from reconciler.nwfilter.variables import Lookup
 
 Notify = Callable[[str, Step], None]
 Address = IPv4Address | IPv6Address
-
-NEIGHBOURS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +134,16 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
     The core cases need nothing; the whole battery needs scapy, and raises `UsageError` where it is not installed.
     """
     from reconciler.nwfilter.prove import prove, prove_all
+    from reconciler.nwfilter.subjects import running_nic, unmentioned, with_neighbours
     from reconciler.nwfilter.wanted import visible_families
 
     known = {f.definition.name: f.definition for f in seen.live.filters}
     rules = seen.live.kernel
     found: list[InterfaceProof] = []
-    for guest, interface, neighbours in _with_neighbours(seen.desired, seen.host):
-        domain = seen.live.domain(guest.name)
-        port = next((nic.port for nic in domain.live if nic.mac == interface.mac), None) if domain else None
+    guests = seen.desired.guests_on(seen.host)
+    for guest, interface, neighbours in with_neighbours(guests):
+        nic = running_nic(guest.name, interface.mac, seen.live)
+        port = nic.port if nic else None
         visible = visible_families(known.get, interface.filter)
         cases: tuple[Case, ...] = ()
         if port and whole_battery:
@@ -148,30 +151,8 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
         elif port:
             cases = prove(rules.ethernet, port, interface, visible)
         found.append(InterfaceProof(guest.name, interface.mac, port, cases))
-    return (*found, *_unmentioned(seen))
-
-
-def _unmentioned(seen: Survey) -> Iterator[InterfaceProof]:
-    """Interfaces of managed guests that the site says nothing about."""
-    for guest in seen.desired.guests_on(seen.host):
-        domain = seen.live.domain(guest.name)
-        mentioned = {interface.mac for interface in guest.interfaces}
-        for nic in domain.live if domain else ():
-            if nic.mac not in mentioned:
-                yield InterfaceProof(guest.name, nic.mac, nic.port, managed=False)
-
-
-def _with_neighbours(desired: Desired, host: str) -> Iterator[tuple[Guest, Interface, tuple[Address, ...]]]:
-    """Every interface with the addresses of the next ones: what a guest forges first is its neighbour's."""
-    pairs = [(guest, interface) for guest in desired.guests_on(host) for interface in guest.interfaces]
-    for position, (guest, interface) in enumerate(pairs):
-        others = [*pairs[position + 1 :], *pairs[:position]][:NEIGHBOURS]
-        yield guest, interface, tuple(address for _, other in others for address in _first_addresses(other))
-
-
-def _first_addresses(interface: Interface) -> Iterator[Address]:
-    yield from (network[0] for network in interface.ipv4)
-    yield from (network[0] for network in interface.ipv6)
+    foreign = ((guest.name, nic) for guest in guests for nic in unmentioned(guest, seen.live))
+    return (*found, *(InterfaceProof(name, nic.mac, nic.port, managed=False) for name, nic in foreign))
 
 
 def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
@@ -180,14 +161,15 @@ def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
     The host itself is not touched. A case whose frame did what was not foretold says so in its rule.
     """
     from reconciler.lab.labs import lab
-    from reconciler.lab.trial import define_filters
+    from reconciler.lab.trial import define_filters, with_stock_filters
+    from reconciler.nwfilter.subjects import with_neighbours
     from reconciler.nwfilter.wanted import wanted_filters
 
-    pairs = tuple(_with_neighbours(desired, host))
+    pairs = tuple(with_neighbours(desired.guests_on(host)))
     found: list[InterfaceProof] = []
     with lab() as private:
         define_filters(private, wanted_filters(desired, host))
-        known = {definition.name: definition for definition in desired.filters}
+        known = with_stock_filters(private, desired.filters, (interface.filter for _, interface, _ in pairs))
         for guest, interface, neighbours in pairs:
             cases = _try_interface(private, known.get, interface, neighbours)
             found.append(InterfaceProof(guest.name, interface.mac, "lab", cases))
@@ -216,6 +198,37 @@ def _try_interface(
     [heard] = try_frames(private, [subject])
     passed = dict(zip([case.id for case in (*sent, *received)], (*heard.sent, *heard.received), strict=True))
     return tuple(foretold_cases(lookup, interface, cases, passed))
+
+
+def explain(
+    proofs: tuple[InterfaceProof, ...], desired: Desired, host: str, wish: Wish, live: Live | None
+) -> tuple[InterfaceProof, ...]:
+    """Proofs whose wanted cases have their path: through the kernel's rules, or without `live` as it is foretold."""
+    from reconciler.nwfilter.explain import as_foretold, explain, on_kernel
+
+    rules = on_kernel(desired, live) if live else as_foretold(desired)
+    return explain(proofs, desired.guests_on(host), wish, rules)
+
+
+def trace(desired: Desired, asked: Described, seen: Survey | None) -> Trace:
+    """What becomes of one described frame: on a host's own rules, or on those that the site's filters will make."""
+    from reconciler.nwfilter.explain import trace_on_host, trace_on_site
+
+    return trace_on_host(desired, seen.live, seen.host, asked) if seen else trace_on_site(desired, asked)
+
+
+def status_of(seen: Survey, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
+    from reconciler.nwfilter.status import status_of_host
+
+    return status_of_host(seen.desired, seen.live, seen.host, whole_battery=whole_battery)
+
+
+def desired_status(settings: Settings, desired: Desired, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
+    """Of every guest of the site, or of those on the host that is named; no host is asked."""
+    from reconciler.nwfilter.status import status_of_site
+
+    guests = desired.guests_on(host_name(settings, desired)) if settings.host else desired.guests
+    return status_of_site(desired, guests, whole_battery=whole_battery)
 
 
 def apply(

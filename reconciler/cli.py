@@ -16,17 +16,23 @@ from reconciler.model.change import Proposal
 from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.report import document as json_document
-from reconciler.settings import Settings, settle
+from reconciler.settings import settle
+from reconciler.verbs import guests
+from reconciler.verbs.common import (
+    EXIT_FAILED,
+    EXIT_OK,
+    Arguments,
+    console,
+    print_json,
+    survey,
+    tell_interrupted,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from reconciler.model.outcome import Execution, InterfaceProof
+    from reconciler.model.outcome import Execution
     from reconciler.model.problem import Problem
 
-EXIT_OK, EXIT_FAILED, EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 0, 1, 2, 2, 3
-
-Arguments = argparse.Namespace
+EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 2, 2, 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,8 +81,13 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
     apply.add_argument("--allow", metavar="CLASS", type=_disruption, help="a higher disruption than the policy's")
-    verify = _verb(verbs, "verify", _verify, "read all layers back and prove isolation on the kernel's rules")
-    verify.add_argument("--frames", action="store_true", help="send real frames through the site's filters in a lab")
+    verify = _verb(verbs, "verify", guests.verify, "read all layers back and prove isolation on the kernel's rules")
+    guests.add_verify_options(verify)
+    trace = _verb(verbs, "trace", guests.trace, "what becomes of a frame that is described in words, and by which rule")
+    if "trace" in argv:
+        guests.add_trace_options(trace)
+    status = _verb(verbs, "status", guests.status, "each interface's filter, how it is enforced, and what it covers")
+    guests.add_status_options(status)
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
     _add_lab(verbs, needed="lab" in argv)
@@ -118,7 +129,7 @@ def _check(arguments: Arguments) -> int:
     refused = bool(desired and desired.policy.forbid_widening and proposal.opens and not proposal.widening_reason)
     if arguments.output == "json":
         parts = {"problems": json_document.problems(problems), **json_document.proposal_parts(proposal)}
-        _print_json(json_document.document("check", source=source, **parts))
+        print_json(json_document.document("check", source=source, **parts))
     else:
         _print_check(problems, proposal)
     if desired is None:
@@ -138,53 +149,39 @@ def _print_check(problems: tuple[Problem, ...], proposal: Proposal) -> None:
     if problems:
         print(problem_lines(problems))
     if proposal.changes:
-        show_changes(_console(), proposal.changes)
+        show_changes(console(), proposal.changes)
     if proposal.verdicts:
-        show_verdict_changes(_console(), proposal.verdicts)
+        show_verdict_changes(console(), proposal.verdicts)
     if proposal.opens and proposal.widening_reason:
         print(f"allowed to widen: {proposal.widening_reason}")
 
 
-def _survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
-    settings = settle(arguments)
-    desired = app.load_site(settings)
-    name = app.host_name(settings, desired)
-    seen = app.survey(desired, app.open_host(settings), name)
-    _tell_interrupted(settings)
-    return settings, seen
-
-
-def _tell_interrupted(settings: Settings) -> None:
-    for run in app.interrupted_runs(settings):
-        print(f"run {run} was interrupted: the next apply finishes its work", file=sys.stderr)
-
-
 def _diff(arguments: Arguments) -> int:
-    _, seen = _survey(arguments)
+    _, seen = survey(arguments)
     if arguments.output == "json":
         parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-        _print_json(json_document.document("diff", **parts))
+        print_json(json_document.document("diff", **parts))
     elif seen.drift:
         from reconciler.report.text import show_drift
 
-        show_drift(_console(), seen.drift)
+        show_drift(console(), seen.drift)
     else:
         print(f"{seen.host} is as {_short(seen.desired.source)} says")
     return EXIT_FAILED if seen.drift else EXIT_OK
 
 
 def _plan(arguments: Arguments) -> int:
-    _, seen = _survey(arguments)
+    _, seen = survey(arguments)
     plan = app.plan_of(seen)
     found = json_document.document("plan", **json_document.plan_parts(plan), drift=json_document.drift(seen.drift))
     if arguments.out is not None:
         _write_plan(arguments.out, found)
     if arguments.output == "json":
-        _print_json(found)
+        print_json(found)
     elif plan.steps or plan.waiting:
         from reconciler.report.text import show_plan
 
-        show_plan(_console(), plan)
+        show_plan(console(), plan)
     else:
         print(f"nothing to do: {seen.host} is as {_short(plan.source)} says")
     changes = bool(plan.steps or plan.waiting)
@@ -206,7 +203,7 @@ def _apply(arguments: Arguments) -> int:
         if digest is None:
             print("nothing was done", file=sys.stderr)
             return EXIT_OK
-    _tell_interrupted(settings)
+    tell_interrupted(settings)
     events: list[dict[str, str]] = []
 
     def notify(event: str, step: Step) -> None:
@@ -244,9 +241,9 @@ def _planned_digest(path: Path) -> str:
 def _confirmed(arguments: Arguments) -> str | None:
     from reconciler.report.text import show_plan
 
-    _, seen = _survey(arguments)
+    _, seen = survey(arguments)
     plan = app.plan_of(seen, arguments.allow)
-    show_plan(_console(), plan)
+    show_plan(console(), plan)
     if not plan.steps:
         return plan.digest
     return plan.digest if input("apply these steps? [y/N] ").strip().lower() in ("y", "yes") else None
@@ -265,79 +262,26 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
             "interfaces": json_document.interfaces(done.proofs),
             "execution": json_document.execution(done.execution),
         }
-        _print_json(json_document.document("apply", **parts, events=events))
+        print_json(json_document.document("apply", **parts, events=events))
         return
     if done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {_short(done.plan.source)} says")
     elif done.execution.ok:
         from reconciler.report.text import show_proofs, summary
 
-        show_proofs(_console(), done.proofs)
+        show_proofs(console(), done.proofs)
         print(f"applied: {summary(done.plan)}")
     if done.plan.waiting:
         from reconciler.report.text import show_waiting
 
-        show_waiting(_console(), done.plan.waiting)
-
-
-def _verify(arguments: Arguments) -> int:
-    if arguments.frames:
-        return _verify_frames(arguments)
-    _, seen = _survey(arguments)
-    proofs = app.proofs_of(seen, whole_battery=_has_scapy())
-    parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-    _print_proofs(arguments, proofs, "kernel", parts)
-    if seen.drift and arguments.output == "text":
-        from reconciler.report.text import show_drift
-
-        show_drift(_console(), seen.drift)
-    return EXIT_FAILED if seen.drift or _has_failed(proofs) else EXIT_OK
-
-
-def _verify_frames(arguments: Arguments) -> int:
-    settings = settle(arguments)
-    desired = app.load_site(settings)
-    name = app.host_name(settings, desired)
-    print("real frames in a lab of their own; this host's guests and bridges are not touched", file=sys.stderr)
-    proofs = app.try_frames_of(desired, name)
-    _print_proofs(arguments, proofs, "frames", {"host": name, "source": desired.source})
-    return EXIT_FAILED if _has_failed(proofs) else EXIT_OK
-
-
-def _has_scapy() -> bool:
-    from importlib.util import find_spec
-
-    found = find_spec("scapy") is not None
-    if not found:
-        print("scapy is not installed: only the core cases are judged (the extra `frames` has all)", file=sys.stderr)
-    return found
-
-
-def _has_failed(proofs: tuple[InterfaceProof, ...]) -> bool:
-    return any(case.fails for proof in proofs for case in proof.cases)
-
-
-def _print_proofs(arguments: Arguments, proofs: tuple[InterfaceProof, ...], layer: str, parts: dict[str, Any]) -> None:
-    if arguments.output == "json":
-        parts |= {"cases": json_document.cases(proofs, layer), "interfaces": json_document.interfaces(proofs)}
-        _print_json(json_document.document("verify", **parts))
-        return
-    from reconciler.report.text import show_proofs
-
-    show_proofs(_console(), proofs)
+        show_waiting(console(), done.plan.waiting)
 
 
 def _schema(arguments: Arguments) -> int:
     from reconciler.load.schema import schemas
 
-    _print_json(schemas()[arguments.kind])
+    print_json(schemas()[arguments.kind])
     return EXIT_OK
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)
 
 
 def _short(source: str) -> str:
@@ -346,13 +290,9 @@ def _short(source: str) -> str:
     return f"commit {source[:12]}" if is_commit else source
 
 
-def _print_json(found: Any) -> None:
-    print(json.dumps(found, indent=2, default=str))
-
-
 def _print_error(arguments: Arguments, error: ReconcilerError) -> None:
     if arguments.output == "json":
-        _print_json(json_document.error(arguments.verb, error))
+        print_json(json_document.error(arguments.verb, error))
     if isinstance(error, SiteError):
         from reconciler.report.text import problem_lines
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.host.memory import MemoryHost
 from reconciler.load import load
 from reconciler.model.guest import Guest
+from reconciler.model.kernel import Ruleset
 from reconciler.model.site import Desired
+from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.guard import interface_filterref
+from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.source.folder import read_folder
 
 EXAMPLE = Path(__file__).parent.parent / "state"
@@ -79,3 +84,22 @@ def host_with(desired: Desired, *, running: bool = True) -> MemoryHost:
             host.start_domain(guest.name)
     host.writes.clear()
     return host
+
+
+def host_as_wanted(desired: Desired) -> MemoryHost:
+    """A host whose guests run behind the site's filters; as on a real one, its rules do not say whose they are."""
+    host = host_with(desired)
+    for definition in wanted_filters(desired, "kvm01"):
+        host.define_filter(format_filter(definition))
+    for guest in desired.guests:
+        for interface in guest.interfaces:
+            host.set_live_filterref(guest.name, interface.mac, interface_filterref(guest.name, interface))
+    for port, expected in host.installed.items():
+        host.installed[port] = replace(expected, ethernet=without_sources(expected.ethernet))
+    host.writes.clear()
+    return host
+
+
+def without_sources(ruleset: Ruleset) -> Ruleset:
+    chains = (replace(c, rules=tuple(replace(r, source=None) for r in c.rules)) for c in ruleset.chains)
+    return replace(ruleset, chains=tuple(chains))

@@ -21,6 +21,7 @@ from reconciler.lab.ports import Port, add_port, remove_port
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Binding
 from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.parse import parse_filter
 
 PEER, UPLINK, HOST = "peer", "uplink", "br0"
 _BUILD_SECONDS = 120.0
@@ -57,6 +58,22 @@ def define_filters(lab: Lab, filters: Iterable[NwFilter]) -> None:
             path = Path(folder) / "filter.xml"
             path.write_text(format_filter(definition))
             _virsh(lab, "nwfilter-define", str(path))
+
+
+def with_stock_filters(lab: Lab, filters: Iterable[NwFilter], roots: Iterable[str]) -> dict[str, NwFilter]:
+    """The filters by name, and those of libvirt's own, as the lab has them, that are reached from the roots too."""
+    known = {definition.name: definition for definition in filters}
+    waiting, seen = list(roots), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name not in known:
+            dumped = lab.run(["virsh", "--connect", lab.uri, "nwfilter-dumpxml", name])
+            known[name] = parse_filter(dumped.stdout)
+        waiting.extend(entry.filter for entry in known[name].entries if isinstance(entry, FilterRef))
+    return known
 
 
 def try_frames(lab: Lab, subjects: Sequence[Subject]) -> tuple[Heard, ...]:

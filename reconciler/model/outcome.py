@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 from reconciler.errors import ReconcilerError
 from reconciler.model.plan import Step
-
-Expected = Literal["pass", "drop", "present"]
+from reconciler.model.trace import PathStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +15,7 @@ class Case:
     """One question about one interface: what had to be, what is, and the rule that decided it.
 
     `inexpressible` marks a leak that no rule of nwfilter can stop: it is told, and does not make a filter wrong.
+    A case that is explained has a `path`, and its `frame` in words where one was judged.
     """
 
     mac: str
@@ -25,6 +24,8 @@ class Case:
     got: str
     rule: str = ""
     inexpressible: bool = False
+    frame: str = ""
+    path: tuple[PathStep, ...] | None = None
 
     @property
     def holds(self) -> bool:

@@ -33,7 +33,8 @@ def ether(source: str, payload: Layer, destination: str = ROUTER_MAC, ethertype:
     header = Ether(src=source, dst=destination)
     if ethertype is not None:
         header.type = ethertype
-    return bytes(header / payload)
+    header.add_payload(payload)  # scapy's / copies both
+    return bytes(header)
 
 
 def raw(label: str) -> Layer:

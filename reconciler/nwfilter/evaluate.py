@@ -6,8 +6,10 @@ IPv6 packets to iptables: FORWARD on the way to another port, INPUT on the way t
 
 from __future__ import annotations
 
-from reconciler.model.kernel import Family, Ruleset
-from reconciler.nwfilter.battery import BatteryCase, Direction
+from collections.abc import Callable
+
+from reconciler.model.kernel import Family, KernelRules, Ruleset
+from reconciler.nwfilter.battery import Direction, Question
 from reconciler.nwfilter.expand import Expected
 from reconciler.nwfilter.frame import Flow, Frame, Packet
 from reconciler.nwfilter.walk import Verdict, Walker
@@ -28,16 +30,23 @@ class Evaluator:
         ethernet: Ruleset,
         ipv4: Ruleset = NO_IPV4_RULES,
         ipv6: Ruleset = NO_IPV6_RULES,
+        *,
+        walker: Callable[[Ruleset], Walker] = Walker,
     ) -> None:
-        self._ethernet = Walker(ethernet)
-        self._packets = {Family.IPV4: Walker(ipv4), Family.IPV6: Walker(ipv6)}
+        self._ethernet = walker(ethernet)
+        self._packets = {Family.IPV4: walker(ipv4), Family.IPV6: walker(ipv6)}
 
     @classmethod
     def of(cls, expected: Expected) -> Evaluator:
         """The rules foretold for a port."""
         return cls(expected.ethernet, expected.ipv4, expected.ipv6)
 
-    def case(self, case: BatteryCase, port: str) -> Verdict:
+    @classmethod
+    def on(cls, rules: KernelRules, walker: Callable[[Ruleset], Walker] = Walker) -> Evaluator:
+        """The rules of one reading of a host."""
+        return cls(rules.ethernet, rules.ipv4 or NO_IPV4_RULES, rules.ipv6 or NO_IPV6_RULES, walker=walker)
+
+    def case(self, case: Question, port: str) -> Verdict:
         """The fate of a case's frame: from the port to the outside, or the other way."""
         if case.direction is Direction.IN:
             return self.forwarded(case.frame, OUTSIDE, port)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import Condition, Family, KernelChain, KernelRule, Ruleset
 from reconciler.nwfilter.canonical_rules import canonical_rule
-from reconciler.nwfilter.expand_ethernet import ethernet_rules
+from reconciler.nwfilter.expand_ethernet import ethernet_rules, rule_text
 from reconciler.nwfilter.expand_packets import packet_ruleset
 from reconciler.nwfilter.instances import CannotInstantiate, Instance, rule_instances
 from reconciler.nwfilter.names import BRIDGE_GROUP
@@ -130,10 +130,10 @@ def _root_rules(instances: tuple[Instance, ...], side: int, port: str) -> Iterat
 
 
 def _jump(chain: str, side: int, port: str) -> KernelRule:
-    condition = next(asked for prefix, asked in _CHAIN_PROTOCOLS.items() if chain.startswith(prefix))
+    asked = next(asked for prefix, asked in _CHAIN_PROTOCOLS.items() if chain.startswith(prefix))
+    conditions = (asked,) if asked else ()
     target = _chain_name(chain, port, side)
-    words = f"--{condition.option} {condition.value} " if condition else ""
-    rule = KernelRule((condition,) if condition else (), target, f"-A {root_chain(port, side)} {words}-j {target}")
+    rule = KernelRule(conditions, target, rule_text(root_chain(port, side), conditions, target))
     return canonical_rule(rule, Family.ETHERNET)
 
 

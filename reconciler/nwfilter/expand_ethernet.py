@@ -27,7 +27,7 @@ def ethernet_rules(instance: Instance, chain: str, *, reverse: bool) -> Iterator
     target = _TARGETS[instance.rule.action]
     for attributes in combinations(instance):
         conditions = tuple(_conditions(instance, attributes, reverse)) if instance.rule.matches else ()
-        rule = KernelRule(conditions, target, _text(chain, conditions, target), source=instance.source)
+        rule = KernelRule(conditions, target, rule_text(chain, conditions, target), source=instance.source)
         try:
             canonical = canonical_rule(rule, Family.ETHERNET)
         except ValueError as error:
@@ -187,7 +187,7 @@ def _check_kernel(instance: Instance, rule: KernelRule) -> None:
 _ETHERTYPE_WORDS = {"0x0800": "IPv4", "0x86dd": "IPv6", "0x0806": "ARP"}
 
 
-def _text(chain: str, conditions: tuple[Condition, ...], target: str) -> str:
+def rule_text(chain: str, conditions: tuple[Condition, ...], target: str) -> str:
     """The rule as ebtables-save prints it: short for one whole address, by name for the common protocols."""
     return " ".join((f"-A {chain}", *map(_words, conditions), f"-j {target}"))
 

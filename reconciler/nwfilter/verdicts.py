@@ -10,13 +10,11 @@ from reconciler.model.guest import Interface
 from reconciler.model.site import Desired
 from reconciler.nwfilter.battery import BatteryCase, battery
 from reconciler.nwfilter.evaluate import Evaluator
-from reconciler.nwfilter.expand import Expected, expand
+from reconciler.nwfilter.expand import Expected
 from reconciler.nwfilter.frame import Arp, Packet
-from reconciler.nwfilter.guard import unguarded_filterref
 from reconciler.nwfilter.instances import CannotInstantiate
+from reconciler.nwfilter.subjects import PORT, foretold
 from reconciler.nwfilter.variables import closure
-
-_PORT = "port"
 
 Key = tuple[str, str]
 Definitions = Mapping[str, NwFilter]
@@ -56,10 +54,8 @@ def _is_same(old: Interface, new: Interface, old_filters: Definitions, new_filte
 
 
 def _foretold(filters: Definitions, interface: Interface) -> Expected | None:
-    if any(name not in filters for name in closure(filters.get, interface.filter)):
-        return None
     try:
-        return expand(filters.get, unguarded_filterref(interface), interface.mac, _PORT)
+        return foretold(filters, interface)
     except CannotInstantiate:
         return None
 
@@ -75,7 +71,7 @@ def _differences(
 ) -> Iterator[VerdictChange]:
     before, after = Evaluator.of(was), Evaluator.of(will_be)
     for case in cases.values():
-        verdicts = [evaluator.case(case, _PORT).passes for evaluator in (before, after)]
+        verdicts = [evaluator.case(case, PORT).passes for evaluator in (before, after)]
         if verdicts[0] != verdicts[1]:
             words = ["pass" if passes else "drop" for passes in verdicts]
             yield VerdictChange(*key, _sender(case), case.id, *words)

@@ -50,7 +50,7 @@ _Action = Callable[[View, int], _Decided]
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class Compiled:
     """A rule ready to run: what to ask, and what then happens; `leaves` ends its chain also without a verdict."""
 
     tests: tuple[Test, ...]
@@ -64,7 +64,7 @@ class Walker:
     def __init__(self, ruleset: Ruleset) -> None:
         self._family = ruleset.family
         self._chains = {chain.name: chain for chain in ruleset.chains}
-        self._compiled: dict[str, tuple[_Compiled, ...]] = {}
+        self._compiled: dict[str, tuple[Compiled, ...]] = {}
         self._ends: dict[str, _Decided] = {}
 
     def verdict(
@@ -96,7 +96,7 @@ class Walker:
                     return decided
         return self._ends[name]
 
-    def _compile(self, name: str) -> tuple[_Compiled, ...]:
+    def _compile(self, name: str) -> tuple[Compiled, ...]:
         chain = self._chains.get(name)
         if chain is None:
             raise UnknownMatch(f"a rule jumps to the chain {name!r}, which does not exist")
@@ -105,14 +105,14 @@ class Walker:
         self._compiled[name] = compiled
         return compiled
 
-    def _compile_rule(self, chain: KernelChain, rule: KernelRule) -> _Compiled:
+    def _compile_rule(self, chain: KernelChain, rule: KernelRule) -> Compiled:
         tests = compile_conditions(rule.conditions, self._family)
         if rule.target == "RETURN":
-            return _Compiled(tests, lambda _view, _depth: None, leaves=True)
+            return Compiled(tests, lambda _view, _depth: None, leaves=True)
         if rule.target in _FINAL:
             final = Verdict(_FINAL[rule.target], chain.name, rule)
-            return _Compiled(tests, lambda _view, _depth: final, leaves=True)
-        return _Compiled(tests, lambda view, depth: self._walk(rule.target, view, depth), leaves=rule.goto)
+            return Compiled(tests, lambda _view, _depth: final, leaves=True)
+        return Compiled(tests, lambda view, depth: self._walk(rule.target, view, depth), leaves=rule.goto)
 
 
 def _end(chain: KernelChain) -> _Decided:

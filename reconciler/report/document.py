@@ -7,10 +7,13 @@ from typing import Any
 
 from reconciler.errors import ReconcilerError, SiteError
 from reconciler.model.change import Change, Proposal
+from reconciler.model.coverage import InterfaceStatus
 from reconciler.model.drift import Drift
-from reconciler.model.outcome import Execution, InterfaceProof
+from reconciler.model.kernel import RuleSource
+from reconciler.model.outcome import Case, Execution, InterfaceProof
 from reconciler.model.plan import Plan, Step, Waiting
 from reconciler.model.problem import Problem
+from reconciler.model.trace import PathStep, Trace
 
 SCHEMA = 1
 
@@ -127,24 +130,80 @@ def waiting(each: Waiting) -> Document:
 
 
 def cases(proofs: Iterable[InterfaceProof], layer: str = "kernel") -> list[Document]:
+    return [_case(proof.guest, case, layer) for proof in proofs for case in proof.cases]
+
+
+def _case(guest: str, case: Case, layer: str) -> Document:
+    found: Document = {
+        "guest": guest,
+        "mac": case.mac,
+        "case": case.case,
+        "expected": case.expected,
+        "got": case.got,
+        "layer": layer,
+        "rule": case.rule,
+        "inexpressible": case.inexpressible,
+    }
+    if case.path is not None:
+        found |= {"frame": case.frame, "path": path(case.path)}
+    return found
+
+
+def traced(trace: Trace) -> Document:
+    """A case that nobody expects anything of."""
+    return {
+        "guest": trace.guest,
+        "mac": trace.mac,
+        "case": "trace",
+        "expected": None,
+        "got": trace.way.got,
+        "layer": trace.layer,
+        "rule": trace.way.why,
+        "inexpressible": False,
+        "direction": "to-guest" if trace.to_guest else "from-guest",
+        "frame": trace.frame,
+        "path": path(trace.way.path),
+    }
+
+
+def path(steps: Iterable[PathStep]) -> list[Document]:
     return [
         {
-            "guest": proof.guest,
-            "mac": case.mac,
-            "case": case.case,
-            "expected": case.expected,
-            "got": case.got,
-            "layer": layer,
-            "rule": case.rule,
-            "inexpressible": case.inexpressible,
+            "family": str(step.family),
+            "chain": step.chain,
+            "target": step.target,
+            "rule": step.rule,
+            "filter": step.source.filter if step.source else None,
+            "file": _file(step.source),
+            "number": step.source.rule if step.source else None,
         }
-        for proof in proofs
-        for case in proof.cases
+        for step in steps
     ]
+
+
+def _file(source: RuleSource | None) -> str | None:
+    """A file of the site; a filter that only libvirt has is in none."""
+    return source.path if source and source.path.startswith("filters/") else None
 
 
 def interfaces(proofs: Iterable[InterfaceProof]) -> list[Document]:
     return [{"guest": proof.guest, "mac": proof.mac, "port": proof.port, "proof": str(proof.proof)} for proof in proofs]
+
+
+def statuses(found: Iterable[InterfaceStatus]) -> list[Document]:
+    return [
+        {
+            "guest": each.guest,
+            "mac": each.mac,
+            "port": each.port,
+            "filter": each.filter,
+            "state": str(each.state) if each.state else None,
+            "flags": [str(flag) for flag in each.coverage.flags] if each.coverage else [],
+            "leaks": list(each.coverage.leaks) if each.coverage else [],
+            "score": round(each.coverage.score, 4) if each.coverage else None,
+        }
+        for each in found
+    ]
 
 
 def execution(done: Execution | None) -> Document | None:

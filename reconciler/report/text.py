@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_PROOF_STYLES = {
+PROOF_STYLES = {
     Proof.ENFORCED: "green",
     Proof.PRESENT: "yellow",
     Proof.ABSENT: "bold red",
@@ -143,7 +143,7 @@ def show_proofs(console: Console, proofs: Iterable[InterfaceProof]) -> None:
         leaks.update(case.case for case in proof.cases if not case.holds and case.inexpressible)
         held = sum(case.holds for case in proof.cases)
         counted = f"{held} of {len(proof.cases)}" if proof.cases else ""
-        state = f"[{_PROOF_STYLES[proof.proof]}]{proof.proof}[/]"
+        state = f"[{PROOF_STYLES[proof.proof]}]{proof.proof}[/]"
         table.add_row(proof.guest, proof.mac, proof.port or "", state, counted)
         wrong.extend(f"{proof.guest} {case.case}: {case.got}, not {case.expected}  {case.rule}" for case in failed)
     console.print(table)

@@ -1,0 +1,53 @@
+"""How well an interface is held to what it owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.outcome import Proof
+
+
+class Flag(StrEnum):
+    """What a reader should know of an interface's filter, worst first."""
+
+    UNFILTERED = "unfiltered"
+    ADDRESS_LEARNING = "address-learning"
+    IPV4_ONLY = "ipv4-only"
+    NO_RA_GUARD = "no-ra-guard"
+    NO_ND_GUARD = "no-nd-guard"
+    NO_DHCP_SERVER_GUARD = "no-dhcp-server-guard"
+    WIDE_PREFIX = "wide-prefix"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The verdicts on an interface's battery, counted; cases that no nwfilter rule can express count as any other.
+
+    `leaks` are the ids of cases that must be dropped and pass.
+    """
+
+    flags: tuple[Flag, ...]
+    leaks: tuple[str, ...]
+    right: int
+    total: int
+
+    @property
+    def score(self) -> float:
+        """The share of cases that are right, from 0 to 1."""
+        return self.right / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceStatus:
+    """One line of `status`. `state` is None where no host was asked, `coverage` where its rules are not known.
+
+    `filter` is the shared filter behind a guard, and what the port really has where that is not the site's.
+    """
+
+    guest: str
+    mac: str
+    filter: str | None
+    state: Proof | None = None
+    port: str | None = None
+    coverage: Coverage | None = None

@@ -1,0 +1,100 @@
+"""The way of a frame through the chains: every rule that held, with the filter's rule that it comes from.
+
+Only who asks for a path pays for it: a recording walker is the plain one with a note taken at each rule that holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from reconciler.model.kernel import Family, KernelChain, KernelRule, KernelRules, Ruleset, RuleSource
+from reconciler.model.trace import PathStep, Way
+from reconciler.nwfilter.battery import Direction
+from reconciler.nwfilter.canonical_rules import canonical_rule
+from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
+from reconciler.nwfilter.expand import Expected
+from reconciler.nwfilter.frame import Flow, Frame
+from reconciler.nwfilter.matches import View
+from reconciler.nwfilter.walk import Compiled, UnknownMatch, Verdict, Walker
+
+
+class _Recorder(Walker):
+    def __init__(self, steps: list[PathStep], ruleset: Ruleset) -> None:
+        super().__init__(ruleset)
+        self._steps = steps
+
+    def verdict(
+        self, frame: Frame, port: str | None, hook: str, *, out_port: str | None = None, flow: Flow | None = None
+    ) -> Verdict:
+        found = super().verdict(frame, port, hook, out_port=out_port, flow=flow)
+        if found.rule is None and found.chain in self._chains:
+            self._steps.append(PathStep(self._family, found.chain, "ACCEPT" if found.passes else "DROP"))
+        return found
+
+    def _compile_rule(self, chain: KernelChain, rule: KernelRule) -> Compiled:
+        compiled = super()._compile_rule(chain, rule)
+        step = PathStep(self._family, chain.name, rule.target, rule.text, rule.source)
+
+        def noted(view: View, depth: int) -> Verdict | None:
+            self._steps.append(step)
+            return compiled.action(view, depth)
+
+        return replace(compiled, action=noted)
+
+
+def way(rules: KernelRules, frame: Frame, direction: Direction, port: str) -> Way:
+    """What becomes of a frame, and through which chains; as far as its way can be judged."""
+    steps: list[PathStep] = []
+    ends = (OUTSIDE, port) if direction is Direction.IN else (port, OUTSIDE)
+    try:
+        decided = Evaluator.on(rules, partial(_Recorder, steps)).forwarded(frame, *ends)
+    except UnknownMatch as unknown:
+        return Way("unknown", unknown.message, tuple(steps))
+    return Way("pass" if decided.passes else "drop", str(decided), tuple(steps))
+
+
+def rules_of(expected: Expected) -> KernelRules:
+    """What is foretold for a port, as if it were read back."""
+    return KernelRules(expected.ethernet, expected.ipv4, expected.ipv6)
+
+
+def with_sources(rules: KernelRules, expected: Expected) -> KernelRules:
+    """Rules read back, those of one port with the filter's rule that asked for them, where any did."""
+    return KernelRules(
+        _with_sources(rules.ethernet, expected.ethernet),
+        _with_sources(rules.ipv4, expected.ipv4) if rules.ipv4 else None,
+        _with_sources(rules.ipv6, expected.ipv6) if rules.ipv6 else None,
+    )
+
+
+_Sources = dict[KernelRule, RuleSource]
+
+
+def _with_sources(ruleset: Ruleset, expected: Ruleset) -> Ruleset:
+    sources = {chain.name: _sources(chain) for chain in expected.chains}
+    chains = (_sourced(chain, sources.get(chain.name, {}), ruleset.family) for chain in ruleset.chains)
+    return replace(ruleset, chains=tuple(chains))
+
+
+def _sources(chain: KernelChain) -> _Sources:
+    """Where each rule is from; of equal ones the first, since only it ever decides."""
+    found: _Sources = {}
+    for rule in chain.rules:
+        if rule.source:
+            found.setdefault(rule, rule.source)
+    return found
+
+
+def _sourced(chain: KernelChain, sources: _Sources, family: Family) -> KernelChain:
+    if not sources:
+        return chain
+    rules = (replace(rule, source=sources.get(_canonical(rule, family))) for rule in chain.rules)
+    return replace(chain, rules=tuple(rules))
+
+
+def _canonical(rule: KernelRule, family: Family) -> KernelRule:
+    try:
+        return canonical_rule(rule, family)
+    except ValueError:
+        return rule
