@@ -21,7 +21,7 @@ from reconciler.settings import Settings
 if TYPE_CHECKING:
     from reconciler.host.protocol import Host
     from reconciler.lab.handle import Lab
-    from reconciler.model.coverage import InterfaceStatus
+    from reconciler.model.coverage import FilterCoverage, InterfaceStatus
     from reconciler.model.outcome import Execution
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
@@ -75,21 +75,29 @@ def load_site(settings: Settings) -> Desired:
 def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     """What the site changes since another commit of its repository; no host is asked.
 
-    Raises `UsageError` for a site that is in no folder, or without scapy; `SourceError` for a base that is no commit;
-    `SiteError` when the base has problems of its own.
+    Raises `UsageError` for a site that is in no folder, or without scapy; `SourceError` for a base that is no commit.
     """
     from reconciler.diff import changes
-    from reconciler.load import load
+    from reconciler.load import examine
     from reconciler.nwfilter.verdicts import verdict_changes
     from reconciler.source.base import messages_since, read_base
 
     if settings.site is None:
         raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
     snapshot = read_base(settings.site, base)
-    before = load(snapshot.files, snapshot.commit)
+    before, problems = examine(snapshot.files, snapshot.commit)
     reasons = (line.partition(":") for line in messages_since(settings.site, snapshot.commit).splitlines())
     said = next((text.strip() for word, _, text in reasons if word.casefold() == "allow-widening"), "")
+    if before is None:
+        return Proposal(widening_reason=said, base_problems=len(problems))
     return Proposal(changes(before, desired), verdict_changes(before, desired), said)
+
+
+def filter_coverage(desired: Desired) -> tuple[FilterCoverage, ...]:
+    """What the site's filters do wrong on the test frames of its interfaces, without a host. Needs scapy."""
+    from reconciler.nwfilter.leaks import filter_coverage
+
+    return filter_coverage(desired)
 
 
 def host_name(settings: Settings, desired: Desired) -> str:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, app
 from reconciler.errors import ReconcilerError, SiteError, UsageError
-from reconciler.model.change import Proposal
 from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs import guests
+from reconciler.verbs import check, guests
 from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
@@ -30,7 +29,6 @@ from reconciler.verbs.common import (
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Execution
-    from reconciler.model.problem import Problem
 
 EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 2, 2, 3
 
@@ -69,8 +67,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="what goes to standard output")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    check = _verb(verbs, "check", _check, "look at the site alone: every problem of every file, without a host")
-    check.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
+    look = _verb(verbs, "check", check.run, "look at the site alone: every problem of every file, without a host")
+    look.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
     _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
     plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
     plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
@@ -117,43 +115,6 @@ def _disruption(text: str) -> Disruption:
     except KeyError:
         names = ", ".join(str(each) for each in Disruption)
         raise argparse.ArgumentTypeError(f"{text!r} is no disruption class: {names}") from None
-
-
-def _check(arguments: Arguments) -> int:
-    from reconciler.load import examine
-
-    settings = settle(arguments)
-    files, source = app.read_site(settings)
-    desired, problems = examine(files, source)
-    proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
-    refused = bool(desired and desired.policy.forbid_widening and proposal.opens and not proposal.widening_reason)
-    if arguments.output == "json":
-        parts = {"problems": json_document.problems(problems), **json_document.proposal_parts(proposal)}
-        print_json(json_document.document("check", source=source, **parts))
-    else:
-        _print_check(problems, proposal)
-    if desired is None:
-        print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}", file=sys.stderr)
-        return EXIT_FAILED
-    if refused:
-        print("error: this change lets frames through that were dropped, and the policy forbids it", file=sys.stderr)
-        print("hint: a line `Allow-widening: REASON` in a commit's message says that it is meant", file=sys.stderr)
-        return EXIT_FAILED
-    print(f"{source}: {len(desired.guests)} guests, {len(desired.filters)} filters, no problem", file=sys.stderr)
-    return EXIT_OK
-
-
-def _print_check(problems: tuple[Problem, ...], proposal: Proposal) -> None:
-    from reconciler.report.text import problem_lines, show_changes, show_verdict_changes
-
-    if problems:
-        print(problem_lines(problems))
-    if proposal.changes:
-        show_changes(console(), proposal.changes)
-    if proposal.verdicts:
-        show_verdict_changes(console(), proposal.verdicts)
-    if proposal.opens and proposal.widening_reason:
-        print(f"allowed to widen: {proposal.widening_reason}")
 
 
 def _diff(arguments: Arguments) -> int:

@@ -40,11 +40,15 @@ class VerdictChange:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a change of the site would change, without a host. `widening_reason` is what its commits say about it."""
+    """What a change of the site would change, without a host. `widening_reason` is what its commits say about it.
+
+    With `base_problems` there is no desired state to compare with, and nothing is known of changes.
+    """
 
     changes: tuple[Change, ...] = ()
     verdicts: tuple[VerdictChange, ...] = ()
     widening_reason: str = ""
+    base_problems: int = 0
 
     @property
     def opens(self) -> bool:

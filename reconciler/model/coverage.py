@@ -39,6 +39,23 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterCoverage:
+    """What a filter does wrong on the battery of the first of its interfaces of one kind, by case ids.
+
+    `leaks` must be dropped and pass, `inexpressible` ones are those that no nwfilter rule can stop, `stops` must pass
+    and are dropped. With a `total` of 0 nothing was judged.
+    """
+
+    filter: str
+    guest: str
+    interfaces: int
+    total: int = 0
+    leaks: tuple[str, ...] = ()
+    inexpressible: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceStatus:
     """One line of `status`. `state` is None where no host was asked, `coverage` where its rules are not known.
 

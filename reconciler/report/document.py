@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.errors import ReconcilerError, SiteError
 from reconciler.model.change import Change, Proposal
-from reconciler.model.coverage import InterfaceStatus
+from reconciler.model.coverage import FilterCoverage, InterfaceStatus
 from reconciler.model.drift import Drift
 from reconciler.model.kernel import RuleSource
 from reconciler.model.outcome import Case, Execution, InterfaceProof
@@ -76,6 +76,21 @@ def changes(found: Iterable[Change]) -> list[Document]:
     ]
 
 
+def filters(found: Iterable[FilterCoverage]) -> list[Document]:
+    return [
+        {
+            "filter": each.filter,
+            "guest": each.guest,
+            "interfaces": each.interfaces,
+            "cases": each.total,
+            "leaks": list(each.leaks),
+            "inexpressible": list(each.inexpressible),
+            "stops": list(each.stops),
+        }
+        for each in found
+    ]
+
+
 def proposal_parts(proposal: Proposal) -> Document:
     verdicts = [
         {
@@ -89,7 +104,12 @@ def proposal_parts(proposal: Proposal) -> Document:
         }
         for each in proposal.verdicts
     ]
-    return {"changes": changes(proposal.changes), "verdicts": verdicts, "widening_reason": proposal.widening_reason}
+    return {
+        "changes": changes(proposal.changes),
+        "verdicts": verdicts,
+        "widening_reason": proposal.widening_reason,
+        "base_problems": proposal.base_problems,
+    }
 
 
 def plan_parts(plan: Plan) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from reconciler.model.coverage import Coverage, InterfaceStatus
+from reconciler.model.coverage import Coverage, FilterCoverage, InterfaceStatus
 from reconciler.model.outcome import Case, InterfaceProof, Proof
 from reconciler.model.trace import PathStep, Trace
 from reconciler.report.text import PROOF_STYLES, escape
@@ -109,6 +109,32 @@ def _show_leaks(console: Console, interfaces: Iterable[InterfaceStatus]) -> None
     for leaks, guests in leaking.items():
         told = f"leaks of {_some(dict.fromkeys(guests))}: {_some(leaks)}"
         console.print(escape(told), style="dim")
+
+
+def show_filter_coverage(console: Console, filters: Iterable[FilterCoverage]) -> None:
+    """Only filters that do something wrong: what leaks, what is stopped, and what no filter can stop."""
+    by_rules: dict[tuple[str, ...], list[str]] = {}
+    unknown: list[str] = []
+    for each in filters:
+        if not each.total:
+            unknown.append(each.filter)
+        where = f"{each.filter} ({each.interfaces} interface{'s' if each.interfaces != 1 else ''})"
+        if each.leaks:
+            console.print(escape(f"{where} leaks {_count(each.leaks, each.total)}"), style="yellow")
+        if each.stops:
+            console.print(escape(f"{where} wrongly stops {_count(each.stops, each.total)}"), style="yellow")
+        if each.inexpressible:
+            by_rules.setdefault(each.inexpressible, []).append(each.filter)
+    for cases, names in by_rules.items():
+        told = f"leaks of {_some(dict.fromkeys(names))} that nwfilter cannot express: {_some(cases)}"
+        console.print(escape(told), style="dim")
+    if unknown:
+        told = f"not judged: {_some(dict.fromkeys(unknown))}, by filters of libvirt's own that only a host knows"
+        console.print(escape(told), style="dim")
+
+
+def _count(cases: tuple[str, ...], total: int) -> str:
+    return f"{len(cases)} of {total} cases: {_some(cases)}"
 
 
 def _some(names: Iterable[str]) -> str:

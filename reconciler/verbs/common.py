@@ -38,5 +38,11 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
+def has_scapy() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("scapy") is not None
+
+
 def print_json(found: Any) -> None:
     print(json.dumps(found, indent=2, default=str))

@@ -10,7 +10,7 @@ from reconciler import app
 from reconciler.errors import UsageError
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, print_json, survey
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json, survey
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import InterfaceProof
@@ -87,9 +87,7 @@ def _wish(arguments: Arguments, desired: Desired, host: str) -> Wish | None:
 
 
 def _has_scapy() -> bool:
-    from importlib.util import find_spec
-
-    found = find_spec("scapy") is not None
+    found = has_scapy()
     if not found:
         print("scapy is not installed: only the core cases are judged (the extra `frames` has all)", file=sys.stderr)
     return found

@@ -116,3 +116,46 @@ def test_a_policy_refuses_what_opens_unless_a_commit_says_why(tmp_path: Path) ->
     git("commit", "--quiet", "--allow-empty", "--message", "Say why\n\nAllow-widening: the shop moves here")
     allowed = check()
     assert allowed.returncode == 0 and "the shop moves here" in allowed.stdout
+
+
+def test_check_says_what_the_filters_leak(tmp_path: Path) -> None:
+    site = tmp_path / "state"
+    subprocess.run(["cp", "-r", str(EXAMPLE), str(site)], check=True)
+    filter_file = site / "filters/guest-ipv6-source.xml"
+    filter_file.write_text(filter_file.read_text().replace("type='134'", "type='200'"))
+    argv = [sys.executable, "-m", "reconciler", "--site", str(site), "check"]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "guest-dual-stack (2 interfaces) leaks 6 of " in ended.stdout and "nd-ra" in ended.stdout
+    assert "leaks of guest-dual-stack that nwfilter cannot express: " in ended.stdout
+
+
+def test_a_base_with_problems_hides_what_changes_and_no_more(tmp_path: Path) -> None:
+    """Mending a broken site is possible; under a policy that forbids widening only with a reason."""
+    site = tmp_path / "state"
+    subprocess.run(["cp", "-r", str(EXAMPLE), str(site)], check=True)
+    guest = site / "guests/db01.yaml"
+    whole = guest.read_text()
+    guest.write_text(whole.replace("name: db01", "name: db02"))
+    commit(tmp_path, "broken")
+    guest.write_text(whole)
+    mended = check(site)
+    assert mended.returncode == 0
+    assert "the base has 1 problem of its own, so what changes since cannot be told" in mended.stdout
+    policy = site / "site.yaml"
+    policy.write_text(policy.read_text().replace("  prune: false", "  prune: false\n  forbid_widening: true"))
+    refused = check(site)
+    assert refused.returncode == 1 and "cannot be told, and the policy forbids it" in refused.stderr
+    commit(tmp_path, "mended\n\nAllow-widening: the base was broken")
+    assert check(site, "HEAD~1").returncode == 0
+
+
+def commit(repository: Path, message: str) -> None:
+    author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", message]):
+        subprocess.run(["git", "-C", str(repository), *author, *words], check=True, capture_output=True)
+
+
+def check(site: Path, base: str = "HEAD") -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(site), "check", "--base", base]
+    return subprocess.run(argv, check=False, capture_output=True, text=True)
