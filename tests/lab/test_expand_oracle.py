@@ -155,8 +155,9 @@ def test_stock_filters(bench: Bench, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_shared_filters(bench: Bench, name: str) -> None:
-    addresses = {"IP": ("10.0.0.1", "10.0.1.0"), "IPMASK": ("32", "24")}
-    assert agree(bench, SHARED.get, reference(name, **addresses)) == "same"
+    lists = {"IP": ("10.0.0.1", "10.0.1.0"), "IPMASK": ("32", "24"), "SEGMENT": ("10.0.0.0",), "SEGMENTMASK": ("8",)}
+    segment = {"SEGMENT6": ("2001:db8::", "2001:db8:1::"), "SEGMENT6MASK": ("48", "48")}
+    assert agree(bench, SHARED.get, reference(name, **lists, **segment)) == "same"
 
 
 def test_any_rule(bench: Bench) -> None:
