@@ -189,7 +189,8 @@ _TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL
 
 
 def _tcp_flags(value: str) -> str:
-    return " ".join(f"{_flag_bits(words):#04x}" for words in value.split(" "))
+    mask, flags = (_flag_bits(words) for words in value.split(" "))
+    return f"{mask:#04x} {flags:#04x}" if mask or flags else ANYTHING
 
 
 def _flag_bits(words: str) -> int:

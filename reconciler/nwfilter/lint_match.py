@@ -22,6 +22,7 @@ _NUMBERS = frozenset({Kind.UINT8, Kind.UINT16, Kind.UINT16_DECIMAL, Kind.UINT32,
 _ALL_ZERO = frozenset({"0", "00:00:00:00:00:00"})
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]*|0[xX][0-9a-fA-F]+")
 _PLAIN_IPV4 = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
+_WITHOUT_VARIABLES = frozenset({Kind.TCP_FLAGS, Kind.BOOLEAN})
 _WITHOUT_SIGN = ("state", "ipset")
 _ICMPV6 = frozenset({"icmpv6", "58", "0x3a", "3a"})
 _ICMP_ATTRIBUTES = ("type", "typeend", "code", "codeend")
@@ -137,6 +138,9 @@ class _Matches:
         variable = re.split(r"\[", text[1:])[0]
         if not variable:
             yield self._problem("filter-variable", name, f"{name}='{text}' names no variable", element=element)
+        if kind in _WITHOUT_VARIABLES:
+            message = f"{name}='{text}': libvirt takes no variable here, and the rule matches whatever {name} there are"
+            yield self._problem("filter-variable", name, message, "write the value out", element)
         other = _wrong_family(variable, kind)
         if other:
             message = (

@@ -226,6 +226,8 @@ _ETHERNET: Mapping[str, _Compiler] = {
 
 
 def _tcp_flags(value: str) -> _Predicate[int]:
+    if not value:
+        return lambda _found: True
     mask, wanted = (int(part, 16) for part in value.split(" "))
     return lambda found: found & mask == wanted
 

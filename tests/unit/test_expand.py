@@ -404,6 +404,11 @@ class TestPackets:
         changed = text.replace("--dport 22", "--dport 22:23", 1)
         assert [d.chain for d in rule_differences(expected, parse_iptables(changed, Family.IPV4))] == ["FI-p0"]
 
+    def test_flags_by_a_variable_match_everything_once_for_each_value(self) -> None:
+        """libvirt fills in no variable there; iptables then prints no flags at all."""
+        found = rules_of(scratch(rule("<tcp flags='$A'/>", "drop"), A="1 2").ipv4, "HI-p0")
+        assert found == ["protocol=6 DROP", "protocol=6 DROP"]
+
     def test_what_libvirt_leaves_behind_is_no_difference(self) -> None:
         text = "*filter\n:libvirt-in-post - [0:0]\n-A FORWARD -j libvirt-in-post\n"
         text += "-A libvirt-in-post -m physdev --physdev-in p0 -j ACCEPT\n"

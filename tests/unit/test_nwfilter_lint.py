@@ -93,6 +93,8 @@ FINDINGS = (
     ("filter-comment-long", rule(f"<ip comment='¦{'x' * 257}'/>")),
     ("filter-variable", rule("<ip srcipaddr='¦$A[1].2'/>")),
     ("filter-variable", rule("<ip srcipaddr='¦$'/>")),
+    ("filter-variable", rule("<tcp flags='¦$FLAGS'/>")),
+    ("filter-variable", rule("<arp gratuitous='¦$IT'/>")),
 )
 
 
