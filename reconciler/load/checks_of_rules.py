@@ -120,6 +120,10 @@ RULES: Meanings = {
         "Ports and types need their protocol matched as it is: with match='no' no port can use the filter.",
         "move the protocol to an element without match='no'",
     ),
+    "filter-ports-negated": (
+        "Some releases of iptables let a packet pass that has one of the two ports.",
+        "write the opposite rules, one for each port",
+    ),
     "filter-variable": (
         "libvirt reads another variable than was written.",
         "write $NAME, $NAME[2] or $NAME[@1] and nothing else",

@@ -69,6 +69,7 @@ class _Matches:
         yield from self._ipset()
         yield from self._icmp_header()
         yield from self._negated_protocol()
+        yield from self._negated_ports()
         yield from self._state()
         yield from self._negated_list()
 
@@ -205,6 +206,15 @@ class _Matches:
             message = f"ports and types in <{self.protocol}> need their protocol without match='no'"
             hint = "without that no port can use this filter"
             yield self._problem("filter-protocol-negated", "protocol", message, hint)
+
+    def _negated_ports(self) -> Iterator[Problem]:
+        """iptables-nft before 1.8.11 compares two single ports at once (nft.c, add_nft_tcpudp)."""
+        both = all(self._is_negated(name) for name in ("srcportstart", "dstportstart"))
+        single = not any(name in self.owners for name in ("srcportend", "dstportend"))
+        if both and single and self.protocol.removesuffix("-ipv6") in ("tcp", "udp"):
+            message = "iptables before 1.8.11 takes two ports with match='no' for 'not both of them', and matches more"
+            hint = "write the opposite rules, one for each port"
+            yield self._problem("filter-ports-negated", "dstportstart", message, hint)
 
     def _state(self) -> Iterator[Problem]:
         stateless = self.rule.attributes.get("statematch", "").lower() in ("0", "false")

@@ -14,6 +14,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model.kernel import Condition, Family
 from reconciler.nwfilter.canonical_rules import canonical_condition, mac_and_mask, mac_number
 from reconciler.nwfilter.frame import Arp, Bpdu, BpduConfig, Flow, Frame, Packet, Vlan
+from reconciler.nwfilter.two_ports import either_port_matches, two_negated_ports
 
 T = TypeVar("T")
 
@@ -42,13 +43,28 @@ def compile_conditions(conditions: tuple[Condition, ...], family: Family) -> tup
     """All tests of a rule. What cannot be judged comes last, and raises UnknownMatch only when all else holds."""
     known: list[Test] = []
     unknown: list[Test] = []
+    pair = two_negated_ports(conditions, family)
     for condition in conditions:
+        if condition in pair:
+            continue
         try:
             for canonical in canonical_condition(condition, family):
                 known.append(_COMPILERS[family][canonical.option](canonical.value, canonical.negated))
         except (KeyError, ValueError):
             unknown.append(_refusal(condition))
-    return (*known, *unknown)
+    return (*known, *unknown, *([_ports_refusal(pair)] if pair else ()))
+
+
+def _ports_refusal(pair: tuple[Condition, ...]) -> Test:
+    def test(view: View) -> bool:
+        packet = view.frame.payload
+        matches = either_port_matches(pair, packet) if isinstance(packet, Packet) else False
+        if matches is None:
+            ports = " ".join(f"! --{each.option} {each.value}" for each in pair)
+            raise UnknownMatch(f"{ports} is 'neither' to some releases of iptables and 'not both' to others")
+        return matches
+
+    return test
 
 
 def _refusal(condition: Condition) -> Test:

@@ -88,6 +88,8 @@ FINDINGS = (
     ("filter-match-lost", rule("<all match='no' ipset='¦x' ipsetflags='src'/>")),
     ("filter-protocol-negated", rule("<ip match='no' protocol='¦tcp' srcportstart='22'/>")),
     ("filter-protocol-negated", rule("<ipv6 match='no' protocol='¦icmpv6' type='1'/>")),
+    ("filter-ports-negated", rule("<tcp match='no' srcportstart='53' dstportstart='¦68'/>")),
+    ("filter-ports-negated", rule("<udp-ipv6 match='no' srcportstart='53' dstportstart='¦68'/>")),
     ("filter-icmp-protocol", rule("<ipv6 type='¦133'/>")),
     ("filter-icmp-protocol", rule("<ipv6 protocol='tcp' code='¦1'/>")),
     ("filter-comment-long", rule(f"<ip comment='¦{'x' * 257}'/>")),

@@ -183,6 +183,18 @@ class TestPackets:
         packet = Packet(IPv6Address("fe80::1"), IPv6Address("ff02::1"), Transport(44), fragment_of=17)
         assert not self.passes("-p udp", Frame(MAC, "33:33:00:00:00:01", 0x86DD, packet))
 
+    @pytest.mark.parametrize(("ports", "passes"), [((53, 68), True), ((1, 2), False), ((53, 2), None), ((1, 68), None)])
+    def test_two_negated_ports_are_judged_only_where_all_iptables_agree(
+        self, ports: tuple[int, int], passes: bool | None
+    ) -> None:
+        frame = replace(FRAME, payload=replace(DNS, transport=Transport(17, *ports)))
+        match = "-p udp -m udp ! --sport 53 ! --dport 68"
+        if passes is None:
+            with pytest.raises(UnknownMatch, match="not both"):
+                self.passes(match, frame)
+        else:
+            assert self.passes(match, frame) is passes
+
     def test_what_a_set_holds_is_not_known(self) -> None:
         with pytest.raises(UnknownMatch):
             self.passes("-m set --match-set bad src")
