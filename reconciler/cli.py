@@ -16,7 +16,7 @@ from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs import check, guests
+from reconciler.verbs import adopt, check, guests
 from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
@@ -86,6 +86,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         guests.add_trace_options(trace)
     status = _verb(verbs, "status", guests.status, "each interface's filter, how it is enforced, and what it covers")
     guests.add_status_options(status)
+    take = _verb(verbs, "adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
+    adopt.add_options(take)
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
     _add_lab(verbs, needed="lab" in argv)

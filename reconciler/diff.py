@@ -16,12 +16,13 @@ from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.live import Binding, Domain, Live, Nic
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.compare_rules import RuleDifference
-from reconciler.nwfilter.guard import interface_filterref
+from reconciler.nwfilter.guard import wanted_filterref
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
 
 Tree = dict[str, Any]
+Known = Mapping[str, NwFilter]
 
 _ADDRESS_VARIABLES = ("IP", "IPMASK", "IPV6", "IPV6MASK")
 
@@ -36,7 +37,7 @@ def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
         if domain is not None:
-            found.extend(_guest_drift(guest, domain, live, host))
+            found.extend(_guest_drift(guest, domain, live, host, known))
             found.extend(_kernel_drift(guest, domain, live, known, installed))
     return tuple(sorted(found, key=lambda drift: (drift.object, drift.layer, drift.field)))
 
@@ -113,12 +114,12 @@ def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:
         yield from _fields(name, Layer.PERSISTENT, filter_tree(wanted), filter_tree(held.definition))
 
 
-def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str) -> Iterator[Drift]:
+def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str, known: Known) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     if domain.persistent:
-        yield from _fields(name, Layer.PERSISTENT, *_persistent_trees(guest, domain))
+        yield from _fields(name, Layer.PERSISTENT, *_persistent_trees(guest, domain, known))
     if domain.active:
-        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live))
+        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live, known))
     if guest.power is not Power.LEAVE and acts_on_power(guest, host):
         running = Power.RUNNING if domain.active else Power.STOPPED
         if running is not guest.power:
@@ -130,20 +131,20 @@ def acts_on_power(guest: Guest, host: str) -> bool:
     return not guest.hosts or guest.hosts[0] == host
 
 
-def _persistent_trees(guest: Guest, domain: Domain) -> tuple[Tree, Tree]:
-    desired, actual = _interface_trees(guest, domain.persistent)
+def _persistent_trees(guest: Guest, domain: Domain, known: Known) -> tuple[Tree, Tree]:
+    desired, actual = _interface_trees(guest, domain.persistent, known)
     if guest.autostart is not None:
         desired["autostart"], actual["autostart"] = guest.autostart, domain.autostart
     return desired, actual
 
 
-def _live_trees(guest: Guest, domain: Domain, live: Live) -> tuple[Tree, Tree]:
-    desired, actual = _interface_trees(guest, domain.live)
+def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known) -> tuple[Tree, Tree]:
+    desired, actual = _interface_trees(guest, domain.live, known)
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
         if nic is None or nic.port is None:
             continue
-        reference = interface_filterref(guest.name, interface)
+        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
         if nic.filterref != reference:
             continue
         desired[interface.mac]["binding"] = filterref_tree(reference)
@@ -151,7 +152,7 @@ def _live_trees(guest: Guest, domain: Domain, live: Live) -> tuple[Tree, Tree]:
     return desired, actual
 
 
-def _interface_trees(guest: Guest, nics: tuple[Nic, ...]) -> tuple[Tree, Tree]:
+def _interface_trees(guest: Guest, nics: tuple[Nic, ...], known: Known) -> tuple[Tree, Tree]:
     desired: Tree = {}
     actual: Tree = {}
     for interface in guest.interfaces:
@@ -159,7 +160,7 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...]) -> tuple[Tree, Tree]:
         if nic is None:
             desired[interface.mac] = "present"
             continue
-        reference = interface_filterref(guest.name, interface)
+        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
         desired[interface.mac] = {"filterref": filterref_tree(reference)}
         actual[interface.mac] = {"filterref": filterref_tree(nic.filterref) if nic.filterref else None}
         if interface.bridge is not None and nic.kind == "bridge":
@@ -167,9 +168,7 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...]) -> tuple[Tree, Tree]:
     return desired, actual
 
 
-def _kernel_drift(
-    guest: Guest, domain: Domain, live: Live, known: Mapping[str, NwFilter], installed: Installed
-) -> Iterator[Drift]:
+def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Known, installed: Installed) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
@@ -177,7 +176,7 @@ def _kernel_drift(
             continue
         if nic.port in live.gated:
             yield Drift(name, f"{interface.mac}.gate", Layer.KERNEL, "open", "closed")
-        reference = interface_filterref(guest.name, interface)
+        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
         differences = installed.differences(known.get, reference, interface.mac, nic.port)
         if differences and all(difference.actual is None for difference in differences):
             yield Drift(name, f"{interface.mac}.rules", Layer.KERNEL, "present", None)

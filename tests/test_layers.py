@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "reconciler"
 
-PURE = {"model", "nwfilter", "domain", "load", "diff", "plan", "report"}
+PURE = {"model", "nwfilter", "domain", "load", "diff", "plan", "adopt", "report"}
 WORLD = {"execute", "host", "source", "lab", "app", "verbs", "cli", "settings"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "load": {"load", "nwfilter", "model", "errors"},
     "diff": {"nwfilter", "model"},
     "plan": {"plan", "nwfilter", "domain", "model", "errors"},
+    "adopt": {"adopt", "load", "diff", "nwfilter", "model", "errors"},
     "report": {"report", "model", "errors"},
     "host": {"host", "nwfilter", "domain", "model", "errors"},
     "source": {"source", "errors"},

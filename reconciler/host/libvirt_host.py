@@ -15,7 +15,8 @@ from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import daemon_pid, definition_names, namespaces_of, parse_uri
 from reconciler.host.deadline import Worker
 from reconciler.host.kernel import Kernel
-from reconciler.model.filter import FilterRef
+from reconciler.host.packaged import packaged_filters
+from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.nwfilter.guard import mark_uuid
@@ -48,7 +49,7 @@ def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
             f"libvirt refuses the connection to {uri}: {error.get_error_message()}; nothing was done",
             hint="run the reconciler as root, on the host itself",
         ) from error
-    return LibvirtHost(connection, worker, kernel, definition_names(pid), rebuild_seconds)
+    return LibvirtHost(connection, worker, kernel, pid, rebuild_seconds)
 
 
 class LibvirtHost:
@@ -59,13 +60,14 @@ class LibvirtHost:
         connection: Any,
         worker: Worker,
         kernel: Kernel,
-        known_filters: tuple[str, ...],
+        daemon: int,
         rebuild_seconds: float,
     ) -> None:
         self._connection = connection
         self._worker = worker
         self._kernel = kernel
-        self._known_filters = known_filters
+        self._daemon = daemon
+        self._known_filters = definition_names(daemon)
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
 
@@ -97,6 +99,9 @@ class LibvirtHost:
             f"look up the binding of {port}", lambda: self._connection.nwfilterBindingLookupByPortDev(port)
         )
         return None if handle is None else parse_binding(self._ask(f"read {port}", handle.XMLDesc))
+
+    def packaged_filters(self) -> tuple[NwFilter, ...]:
+        return packaged_filters(self._daemon)
 
     def rules(self, packets: bool = False) -> KernelRules:
         return self._kernel.rules(packets)

@@ -34,6 +34,7 @@ class MemoryHost:
     closed: set[str] = field(default_factory=set)
     writes: list[tuple[str, str]] = field(default_factory=list)
     rebuilds: dict[str, int] = field(default_factory=dict)
+    packaged: tuple[NwFilter, ...] = ()
     fault: Callable[[str, str], None] | None = None
     on_change: Callable[[MemoryHost], None] | None = None
 
@@ -54,6 +55,9 @@ class MemoryHost:
 
     def find_binding(self, port: str) -> Binding | None:
         return self.bindings.get(port)
+
+    def packaged_filters(self) -> tuple[NwFilter, ...]:
+        return self.packaged
 
     def rules(self, packets: bool = False) -> KernelRules:
         """What every port's binding was expanded to when it was built last."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from reconciler.model.filter import FilterRef
+from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 
@@ -21,6 +21,9 @@ class Host(Protocol):
     def find_domain(self, name: str) -> Domain | None: ...
 
     def find_binding(self, port: str) -> Binding | None: ...
+
+    def packaged_filters(self) -> tuple[NwFilter, ...]:
+        """The filters that libvirt's package brought, as it brought them; none where it does not keep them."""
 
     def rules(self, packets: bool = False) -> KernelRules:
         """The kernel's rules: of frames, and with `packets` of packets too."""

@@ -65,6 +65,11 @@ def matching(pattern: str, id: str, what: str) -> Callable[[str], str]:
     return check
 
 
+def is_shared_name(text: str) -> bool:
+    """Whether a filter, a host or a segment can be called so."""
+    return re.fullmatch(SHARED_NAME, text) is not None
+
+
 _is_parameter_name = matching(PARAMETER_NAME, "parameter-name-invalid", "a name that libvirt keeps")
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
 
+FILTERED_KINDS = frozenset({"bridge", "network", "ethernet"})
+"""libvirt changes the filter of a running interface only on these (qemuDomainChangeNetFilter)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Nic:

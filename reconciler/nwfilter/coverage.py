@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.model.coverage import Coverage, Flag
-from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Interface
 from reconciler.model.outcome import Case
 from reconciler.model.site import Segment
 from reconciler.nwfilter.frame import ETHERTYPES, Frame, Packet
-from reconciler.nwfilter.variables import Lookup, ReferenceLoop, required_variables
 
 _UDP, _ICMPV6 = 17, 58
 _ROUTER_ADVERTISEMENT = frozenset({134})
@@ -42,17 +40,6 @@ def coverage(
     leaks = tuple(each.case.case for each in frames if each.leaks)
     right = sum(each.case.holds for each in frames)
     return Coverage(tuple(_flags(interface, frames, segment, learns)), leaks, right, len(frames))
-
-
-def learns_addresses(lookup: Lookup, filterref: FilterRef | None) -> bool:
-    """Whether libvirt waits for the guest to show an address, and then lets it keep that one."""
-    if filterref is None or "none" in filterref.values("CTRL_IP_LEARNING"):
-        return False
-    try:
-        needed = required_variables(lookup, filterref.filter)
-    except ReferenceLoop:
-        return False
-    return "IP" in needed and not filterref.values("IP")
 
 
 def _flags(

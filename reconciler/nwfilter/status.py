@@ -11,9 +11,9 @@ from reconciler.model.live import Live, Nic
 from reconciler.model.outcome import InterfaceProof, Proof
 from reconciler.model.site import Desired
 from reconciler.nwfilter.battery import Address, Direction, Question, battery
-from reconciler.nwfilter.coverage import JudgedFrame, coverage, learns_addresses
+from reconciler.nwfilter.coverage import JudgedFrame, coverage
 from reconciler.nwfilter.evaluate import Evaluator
-from reconciler.nwfilter.guard import interface_filterref
+from reconciler.nwfilter.guard import interface_filterref, learns_addresses
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.prove import judged, probes, structure
 from reconciler.nwfilter.subjects import PORT, foretold, running_nic, unmentioned, with_neighbours

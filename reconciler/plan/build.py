@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from reconciler.model.live import Live
@@ -16,6 +16,7 @@ from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.guests import GuestPlanner
 from reconciler.plan.handover import held_elsewhere, with_hand_overs
+from reconciler.plan.learning import learners
 from reconciler.plan.order import StepCycle, held_back, ordered
 from reconciler.plan.reach import Reach
 
@@ -47,9 +48,12 @@ def make_plan(
     changes = with_hand_overs((*filters, *guests), desired, live, host)
     steps = (*changes, *_prune_steps(desired, live, host, reach, changes))
     most = max(desired.policy.disruption, allow or Disruption.NONE)
-    holders = held_elsewhere(changes, desired, live, host)
-    circles = _circles(steps)
-    reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, circles, holders))}
+    refusals = {
+        **dict.fromkeys(_circles(steps), _CIRCLE),
+        **{step: _held(guest) for step, guest in held_elsewhere(changes, desired, live, host).items()},
+        **{step: _learned(guest) for step, guest in learners(filters, desired, live, host, reach).items()},
+    }
+    reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, refusals))}
     held = held_back(steps, lambda step: step.id in reasons)
     waits = tuple(_waiting(step, reasons.get(step.id, _FOLLOWS)) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
@@ -60,19 +64,28 @@ def make_plan(
 
 _Reason = tuple[WaitReason, str]
 _FOLLOWS: _Reason = (WaitReason.POLICY, "it follows a step that waits")
+_CIRCLE: _Reason = (
+    WaitReason.UNSUPPORTED,
+    "addresses are exchanged in a circle: withdraw one of them in a commit of its own first",
+)
 
 
-def _forbidden(step: Step, most: Disruption, circles: frozenset[str], holders: dict[str, str]) -> _Reason | None:
+def _forbidden(step: Step, most: Disruption, refusals: Mapping[str, _Reason]) -> _Reason | None:
     if step.disruption > most:
         return WaitReason.POLICY, f"`apply --allow {step.disruption}` does it"
-    if step.id in holders:
-        holder = holders[step.id]
-        hint = f"guest {holder}, which this site does not have here, still runs with the address: stop it first"
-        return WaitReason.UNSUPPORTED, hint
-    if step.id in circles:
-        hint = "addresses are exchanged in a circle: withdraw one of them in a commit of its own first"
-        return WaitReason.UNSUPPORTED, hint
-    return None
+    return refusals.get(step.id)
+
+
+def _held(guest: str) -> _Reason:
+    hint = f"guest {guest}, which this site does not have here, still runs with the address: stop it first"
+    return WaitReason.UNSUPPORTED, hint
+
+
+def _learned(guest: str) -> _Reason:
+    hint = (
+        f"libvirt would let guest {guest} choose its own IP, which its filterref does not set: give the new rules to "
+    )
+    return WaitReason.UNSUPPORTED, hint + "a filter of another name, and choose that one"
 
 
 def _circles(steps: tuple[Step, ...]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reconciler.domain.rewrite import set_filterref
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
-from reconciler.model.live import Domain, Live, Nic
+from reconciler.model.live import FILTERED_KINDS, Domain, Live, Nic
 from reconciler.model.plan import (
     Action,
     ChangeLiveFilterref,
@@ -21,14 +21,11 @@ from reconciler.model.plan import (
     WaitReason,
 )
 from reconciler.model.site import Desired, Disruption
-from reconciler.nwfilter.guard import interface_filterref
+from reconciler.nwfilter.guard import wanted_filterref
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.reach import Reach
-
-_FILTERED_KINDS = frozenset({"bridge", "network", "ethernet"})
-"""libvirt changes the filter of a running interface only on these (qemuDomainChangeNetFilter)."""
 
 
 class GuestPlanner:
@@ -86,7 +83,7 @@ class GuestPlanner:
     def _nic_steps(self, guest: Guest, interface: Interface, nic: Nic) -> Iterator[Step]:
         if interface.bridge is not None and nic.kind == "bridge" and interface.bridge != nic.source:
             self._wait(guest, f"move {interface.mac} from bridge {nic.source} to {interface.bridge}")
-        reference = interface_filterref(guest.name, interface)
+        reference = wanted_filterref(guest.name, interface, nic.filterref, self._known.get)
         if nic.port is None:
             return
         binding = self._live.binding(nic.port)
@@ -103,7 +100,7 @@ class GuestPlanner:
             yield self._step(f"gate:{nic.port}", action, "an interrupted run left it closed", (reference,))
 
     def _switch(self, guest: Guest, interface: Interface, nic: Nic, reference: FilterRef) -> Iterator[Step]:
-        if nic.kind not in _FILTERED_KINDS:
+        if nic.kind not in FILTERED_KINDS:
             self._wait(guest, f"filter {interface.mac}: libvirt filters no interface of type {nic.kind}")
             return
         assert nic.port is not None
@@ -124,10 +121,11 @@ class GuestPlanner:
         for interface in guest.interfaces:
             if not domain.persistent:
                 continue
-            if _nic(domain.persistent, interface.mac) is None:
+            nic = _nic(domain.persistent, interface.mac)
+            if nic is None:
                 self._wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")
                 continue
-            reference = interface_filterref(guest.name, interface)
+            reference = wanted_filterref(guest.name, interface, nic.filterref, self._known.get)
             references.append(reference)
             text = set_filterref(text, interface.mac, reference)
         done = list(before)

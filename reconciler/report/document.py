@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.errors import ReconcilerError, SiteError
+from reconciler.model.adoption import Omission
 from reconciler.model.change import Change, Proposal
 from reconciler.model.coverage import FilterCoverage, InterfaceStatus
 from reconciler.model.drift import Drift
@@ -238,6 +239,10 @@ def execution(done: Execution | None) -> Document | None:
         "reverted": [each.id for each in done.reverted],
         "unreverted": [{"id": each.id, "error": str(reason)} for each, reason in done.unreverted],
     }
+
+
+def omissions(found: Iterable[Omission]) -> list[Document]:
+    return [{"object": each.object, "reason": each.reason, "hint": each.hint} for each in found]
 
 
 def error(verb: str, failure: ReconcilerError) -> Document:

@@ -24,9 +24,10 @@ from reconciler.model.kernel import Ruleset
 from reconciler.model.outcome import Proof
 from reconciler.model.site import Desired, Segment
 from reconciler.nwfilter.battery import Direction, battery
-from reconciler.nwfilter.coverage import JudgedFrame, coverage, learns_addresses
+from reconciler.nwfilter.coverage import JudgedFrame, coverage
 from reconciler.nwfilter.evaluate import Evaluator
 from reconciler.nwfilter.expand import expand
+from reconciler.nwfilter.guard import learns_addresses
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.prove import judged
 from reconciler.nwfilter.status import status_of_site

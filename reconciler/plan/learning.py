@@ -1,0 +1,28 @@
+"""Filters that would make libvirt learn: it then lets the guest keep the first address that it shows (promise P3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.model.live import Live
+from reconciler.model.plan import DefineFilter, Step
+from reconciler.model.site import Desired
+from reconciler.nwfilter.guard import learns_addresses
+from reconciler.nwfilter.wanted import wanted_filters
+from reconciler.plan.reach import Reach
+
+
+def learners(steps: Iterable[Step], desired: Desired, live: Live, host: str, reach: Reach) -> dict[str, str]:
+    """Steps after which libvirt would learn an address of a running port, and the guest of that port.
+
+    The guest's own filterref comes after its filters, so what it will set does not help: the binding's counts.
+    """
+    before = {f.definition.name: f.definition for f in live.filters}
+    after = before | {definition.name: definition for definition in wanted_filters(desired, host)}
+    return {
+        step.id: binding.owner
+        for step in steps
+        if isinstance(step.action, DefineFilter) and step.rebuilds
+        for binding in reach.bindings(step.action.name)
+        if learns_addresses(after.get, binding.filterref) and not learns_addresses(before.get, binding.filterref)
+    }
