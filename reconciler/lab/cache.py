@@ -1,4 +1,7 @@
-"""What outlives a lab because making it again costs time: guest images, and what libvirt found out about QEMU."""
+"""What outlives a lab because making it again costs time.
+
+Guest images, trees of releases, and what libvirt found out about QEMU.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ DEFAULT_FOLDER = Path("/var/cache/reconciler")
 # Asking QEMU costs a second. libvirt checks each file against the QEMU binary, the kernel and itself, and asks again
 # when one has changed: an outdated copy does no harm.
 CAPABILITIES = Path("qemu/capabilities")
+OF_RELEASES = Path("qemu/releases")
 
 
 def folder() -> Path:
@@ -29,18 +33,22 @@ def _place() -> Path:
     return DEFAULT_FOLDER
 
 
-def seed(libvirt_cache: Path) -> None:
-    """Give a new lab what earlier ones found out about QEMU."""
-    known = folder() / CAPABILITIES
+def seed(libvirt_cache: Path, release: str = "") -> None:
+    """Give a new lab what earlier ones of its release found out about QEMU."""
+    known = folder() / _capabilities(release)
     if known.is_dir():
         shutil.copytree(known, libvirt_cache / CAPABILITIES, copy_function=shutil.copy2)
 
 
-def harvest(libvirt_cache: Path) -> None:
+def harvest(libvirt_cache: Path, release: str = "") -> None:
     """Keep what a lab found out about QEMU, where nothing is known yet or it found something else."""
-    known = folder() / CAPABILITIES
+    known = folder() / _capabilities(release)
     for found in (libvirt_cache / CAPABILITIES).glob("*.xml"):
         keep(found, known / found.name)
+
+
+def _capabilities(release: str) -> Path:
+    return OF_RELEASES / release if release else CAPABILITIES
 
 
 def keep(source: Path, target: Path) -> None:

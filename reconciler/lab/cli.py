@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from reconciler.lab import labs
 from reconciler.lab.handle import Lab
+from reconciler.lab.releases import Backend
+from reconciler.lab.trees import RELEASES
 
 DEFAULT_NAME = "lab"
 DEFAULT_SHELL = "/bin/sh"
@@ -39,6 +42,13 @@ def _add_up(verbs: Any) -> None:
     parser.add_argument("name", nargs="?", default=DEFAULT_NAME, metavar="NAME")
     parser.add_argument("--stp", action="store_true", help="turn on the spanning tree protocol of its bridges")
     parser.add_argument("--bridge", action="append", metavar="NAME", help="a bridge, may be repeated (default: br0)")
+    parser.add_argument(
+        "--release",
+        default="",
+        metavar="NAME",
+        help=f"run the libvirt of a Debian release ({', '.join(RELEASES)}) instead of the machine's own",
+    )
+    parser.add_argument("--backend", default="", metavar="NAME", help=f"how it makes rules: {' or '.join(Backend)}")
     parser.set_defaults(lab_action=_up)
 
 
@@ -56,9 +66,14 @@ def _add_named(verbs: Any, verb: str, text: str) -> argparse.ArgumentParser:
 
 
 def _up(args: argparse.Namespace) -> int:
-    lab = labs.up(args.name, stp=args.stp, bridges=args.bridge or ("br0",))
+    bridges = args.bridge or ("br0",)
+    lab = labs.up(args.name, stp=args.stp, bridges=bridges, release=args.release, backend=args.backend, say=_say)
     print(f"lab {lab.name} is up: {lab.uri}")
     return 0
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _down(args: argparse.Namespace) -> int:
@@ -77,7 +92,8 @@ def _down(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     for state in labs.listing():
         life = "kept" if state.kept else f"of process {state.owner.pid}"
-        print(f"{state.name}\t{state.phase}\t{life}\t{state.folder}")
+        what = f"{state.system.release}\t{state.system.backend}"
+        print(f"{state.name}\t{state.phase}\t{life}\t{what}\t{state.folder}")
     return 0
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from reconciler.errors import HostError, HostTimeout
 from reconciler.host import processes
 from reconciler.host.processes import Completed, Namespaces
-from reconciler.lab import tasks
+from reconciler.lab import init, tasks
+from reconciler.lab.releases import System
 from reconciler.lab.settings import LOG_FILE
 from reconciler.lab.tasks import Task
 
@@ -28,13 +29,15 @@ SHOWN_ERRORS = 3
 class Lab:
     """A private libvirtd with its network, under one folder.
 
-    `init` is its process 1 as seen from outside; `token` tells it from an earlier or later lab of its name.
+    `init` is its process 1 as seen from outside; `token` tells it from an earlier or later lab of its name; `system` is
+    whose libvirt it runs.
     """
 
     name: str
     folder: Path
     init: Task
     token: str
+    system: System
     bridges: tuple[str, ...] = ("br0",)
 
     @property
@@ -74,7 +77,8 @@ class Lab:
 
         Raises `HostError` when it cannot read its settings or is running already.
         """
-        self.run([DAEMON, "--daemon"])
+        root = ["chroot", str(self.folder / init.ROOT)] if self.system.foreign else []
+        self.run([*root, DAEMON, "--daemon"])
 
     def kill_daemon(self) -> None:
         """Kill libvirtd as a crash would, and wait for its end; guests run on."""

@@ -1,10 +1,13 @@
 """Process 1 of a lab: builds the private view of the file system, then reaps until it is told to go.
 
-Runs as `python -I -S init.py FOLDER NAME LEASH` below unshare(1), in fresh mount, network, PID and UTS
-namespaces; standard library only, so that it starts in milliseconds. LEASH is the descriptor of a socket to
-the process that brings the lab up. It carries one line out, `ready PID` (as seen outside) or `error REASON`, and
-one byte in: `k` keeps the lab when that process ends. Without it the end of that process is the end of
-the lab, however it ended: the kernel closes the socket, and kills a PID namespace together with its process 1.
+Runs as `python -I -S init.py FOLDER NAME LEASH [TREE SHOWN]` below unshare(1), in fresh mount, network, PID and UTS
+namespaces; standard library only, so that it starts in milliseconds. With TREE, the files of another release, the
+lab's folder ROOT becomes a root to run its daemon in, which has the machine's folder SHOWN too.
+
+LEASH is the descriptor of a socket to the process that brings the lab up. It carries one line out, `ready PID` (as
+seen outside) or `error REASON`, and one byte in: `k` keeps the lab when that process ends. Without it the end of that
+process is the end of the lab, however it ended: the kernel closes the socket, and kills a PID namespace together with
+its process 1.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ LIBVIRT_FOLDERS = {
     "cache": "/var/cache/libvirt",
     "run": "/run/libvirt",
 }
+ROOT = "root"
+SEEN_IN_ROOT = ("/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/run")
 # Present in the lab's folder where the machine's own lack the account that libvirt was built for.
 ACCOUNT_FILES = ("passwd", "group")
 # A new device sends nothing of its own: neither duplicate address detection nor router solicitations.
@@ -80,6 +85,25 @@ def replace_run(folder: Path) -> None:
         folder.mkdir(parents=True)
         mount(f"/proc/self/fd/{handle}", str(folder), flags=MS_BIND)
     os.close(handle)
+
+
+def furnish_root(folder: Path, tree: Path, shown: Path) -> None:
+    """Make a root of another release's files: what is written there is gone with the lab."""
+    root = folder / ROOT
+    lower = os.open(tree, os.O_PATH | os.O_DIRECTORY)
+    mount("tmpfs", str(root), "tmpfs", options="mode=755")
+    upper = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    for name in ("upper", "work"):
+        (root / name).mkdir(mode=0o755)
+    # By way of descriptors, since the options have no way to write a path with a comma.
+    places = f"lowerdir=/proc/self/fd/{lower},upperdir=/proc/self/fd/{upper}/upper,workdir=/proc/self/fd/{upper}/work"
+    mount("overlay", str(root), "overlay", options=places)
+    os.close(upper)
+    os.close(lower)
+    for place in (*SEEN_IN_ROOT, *LIBVIRT_FOLDERS.values(), str(shown)):
+        inside = Path(f"{root}{place}")
+        inside.mkdir(mode=0o755, parents=True, exist_ok=True)
+        mount(place, str(inside), flags=MS_BIND)
 
 
 def make_room(target: Path) -> None:
@@ -149,11 +173,13 @@ def watch_children() -> int:
     return reading
 
 
-def main(folder: Path, name: str, leash: socket.socket) -> int:
+def main(folder: Path, name: str, leash: socket.socket, *release: str) -> int:
     outer_pid = Path("/proc/self").readlink()
     try:
         socket.sethostname(name)
         furnish(folder)
+        if release:
+            furnish_root(folder, *map(Path, release))
     except OSError as error:
         leash.sendall(f"error {error}\n".encode())
         return 1
@@ -164,4 +190,4 @@ def main(folder: Path, name: str, leash: socket.socket) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], socket.socket(fileno=int(sys.argv[3]))))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], socket.socket(fileno=int(sys.argv[3])), *sys.argv[4:]))

@@ -12,14 +12,14 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.errors import HostError, HostTimeout, UsageError
 from reconciler.host import processes
 from reconciler.host.processes import Background
-from reconciler.lab import cache, init, registry, settings, tasks
+from reconciler.lab import cache, init, registry, releases, settings, tasks, trees
 from reconciler.lab.handle import Lab
 from reconciler.lab.ports import add_bridges
 from reconciler.lab.registry import LabError, LabState, Phase
@@ -44,18 +44,29 @@ class _Leash:
 _leashes: dict[str, _Leash] = {}
 
 
-def up(name: str = "lab", *, keep: bool = True, stp: bool = False, bridges: Sequence[str] = ("br0",)) -> Lab:
+def up(
+    name: str = "lab",
+    *,
+    keep: bool = True,
+    stp: bool = False,
+    bridges: Sequence[str] = ("br0",),
+    release: str = "",
+    backend: str = "",
+    say: Callable[[str], None] = trees.silent,
+) -> Lab:
     """Start a lab and return when its libvirtd answers. With `keep` it outlives this process.
 
-    Raises `LabError` when there is one of this name, `UsageError` for a bad name or without root's rights, `HostError`
-    when something cannot be started; then, and on any other exception, nothing is left.
+    `release` and `backend` are those of `releases.choose`. Raises `LabError` when there is one of this name,
+    `UsageError` for a bad name, an unknown release or without root's rights, `HostError` when something cannot be
+    started; then, and on any other exception, nothing is left.
     """
     if os.geteuid() != 0:
         raise UsageError("a lab needs root: it makes namespaces, mounts and bridges", hint="run it with sudo")
     registry.check_name(name)
+    system = releases.choose(release, backend, say)
     token = secrets.token_hex(8)
     try:
-        state = LabState(name, token, keep, tasks.current(), bridges=tuple(bridges))
+        state = LabState(name, token, keep, tasks.current(), system, bridges=tuple(bridges))
         registry.claim(state)
         return _start(state, stp=stp)
     except BaseException:
@@ -92,10 +103,17 @@ def sweep() -> tuple[str, ...]:
 
 
 @contextmanager
-def lab(name: str | None = None, *, stp: bool = False, bridges: Sequence[str] = ("br0",)) -> Iterator[Lab]:
+def lab(
+    name: str | None = None,
+    *,
+    stp: bool = False,
+    bridges: Sequence[str] = ("br0",),
+    release: str = "",
+    backend: str = "",
+) -> Iterator[Lab]:
     """A lab for the length of a `with` block, that ends with this process at the latest. A random name by default."""
     name = name or f"lab-{secrets.token_hex(4)}"
-    running = up(name, keep=False, stp=stp, bridges=bridges)
+    running = up(name, keep=False, stp=stp, bridges=bridges, release=release, backend=backend)
     try:
         yield running
     finally:
@@ -103,8 +121,8 @@ def lab(name: str | None = None, *, stp: bool = False, bridges: Sequence[str] = 
 
 
 def _start(state: LabState, *, stp: bool) -> Lab:
-    settings.write(state.folder)
-    cache.seed(state.folder / "cache")
+    settings.write(state.folder, state.system)
+    cache.seed(state.folder / "cache", state.system.label)
     pid = _start_init(state)
     state = dataclasses.replace(state, init=tasks.task(pid))
     registry.update(state)
@@ -123,6 +141,8 @@ def _start_init(state: LabState) -> int:
     ours, theirs = socket.socketpair()
     with theirs:
         words = [sys.executable, "-I", "-S", init.__file__, str(state.folder), state.name, str(theirs.fileno())]
+        if state.system.foreign:
+            words += [str(state.system.root), str(cache.folder())]
         parent = processes.spawn(
             ["unshare", *NAMESPACES, *words], log=state.folder / INIT_LOG, descriptors=[theirs.fileno()]
         )
@@ -158,4 +178,4 @@ def _collect() -> None:
 def _handle(state: LabState) -> Lab:
     if state.init is None:
         raise LabError(f"lab {state.name!r} is just being started")
-    return Lab(state.name, state.folder, state.init, state.token, state.bridges)
+    return Lab(state.name, state.folder, state.init, state.token, state.system, state.bridges)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.lab import cache, tasks
+from reconciler.lab.releases import Backend, System
 from reconciler.lab.tasks import Task
 
 ENVIRONMENT = "RECONCILER_LAB_DIR"
@@ -56,6 +57,7 @@ class LabState:
     token: str
     kept: bool
     owner: Task
+    system: System
     phase: Phase = Phase.STARTING
     init: Task | None = None
     bridges: tuple[str, ...] = ()
@@ -106,12 +108,17 @@ def load(name: str) -> LabState | None:
             token=fields["token"],
             kept=fields["kept"],
             owner=Task(**fields["owner"]),
+            system=_system(**fields["system"]) if "system" in fields else System("", Backend.IPTABLES),
             phase=Phase(fields["phase"]),
             init=Task(**fields["init"]) if fields["init"] else None,
             bridges=tuple(fields["bridges"]),
         )
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
+
+
+def _system(release: str, backend: str, root: str) -> System:
+    return System(release, Backend(backend), Path(root))
 
 
 def claim(state: LabState) -> None:
@@ -182,7 +189,7 @@ def _folders() -> list[Path]:
 def _store(state: LabState) -> None:
     place = state.folder / STATE_FILE
     draft = place.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(state), indent=1) + "\n")
+    draft.write_text(json.dumps(asdict(state), indent=1, default=str) + "\n")
     draft.replace(place)
 
 
@@ -190,7 +197,8 @@ def _remove(folder: Path) -> None:
     """Kill a lab's processes, and with them its namespaces and mounts; then its files, the state last."""
     if not folder.is_dir():
         return
-    cache.harvest(folder / "cache")
+    state = load(folder.name)
+    cache.harvest(folder / "cache", state.system.label if state else "")
     _kill(folder)
     deadline = time.monotonic() + REMOVAL_SECONDS
     while True:

@@ -9,10 +9,11 @@ import uuid
 from pathlib import Path
 
 from reconciler.errors import HostError
-from reconciler.lab.init import LIBVIRT_FOLDERS
+from reconciler.lab.init import LIBVIRT_FOLDERS, ROOT
+from reconciler.lab.releases import DRIVER_SETTINGS, System
 
 # The distribution's own copies come first: the machine's /etc may hold filters of its operator.
-STOCK_FILTERS = (Path("/usr/share/libvirt/nwfilter"), Path("/etc/libvirt/nwfilter"))
+STOCK_FILTERS = (Path("usr/share/libvirt/nwfilter"), Path("etc/libvirt/nwfilter"))
 CONSOLE_FOLDER = "console"
 LOG_FILE = "libvirtd.log"
 
@@ -41,28 +42,34 @@ group = "root"
 dynamic_ownership = 0
 remember_owner = 0
 """
+NWFILTER_CONF = """\
+firewall_backend = "{backend}"
+"""
 # The account that Debian's libvirt is built for must exist, even where qemu.conf says another.
 ACCOUNT = "libvirt-qemu"
 PASSWD_LINE = f"{ACCOUNT}:x:64055:64055:Libvirt Qemu:/var/lib/libvirt:/usr/sbin/nologin\n"
 GROUP_LINE = f"{ACCOUNT}:x:64055:\n"
 
 
-def write(folder: Path) -> None:
-    """Fill the new folder of a lab. Raises `HostError` when the machine has no stock filters."""
-    for name in LIBVIRT_FOLDERS:
+def write(folder: Path, system: System) -> None:
+    """Fill the new folder of a lab. Raises `HostError` when its system has no stock filters."""
+    for name in (*LIBVIRT_FOLDERS, ROOT):
         (folder / name).mkdir()
     (folder / "run" / CONSOLE_FOLDER).mkdir()
     etc = folder / "etc"
     (etc / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(host_uuid=uuid.uuid4(), log_file=LOG_FILE))
     (etc / "qemu.conf").write_text(QEMU_CONF)
-    shutil.copytree(_stock_filters(), etc / "nwfilter", copy_function=shutil.copyfile)
-    _write_accounts(folder)
+    if system.has_backends:
+        (etc / DRIVER_SETTINGS.name).write_text(NWFILTER_CONF.format(backend=system.backend))
+    shutil.copytree(_stock_filters(system.root), etc / "nwfilter", copy_function=shutil.copyfile)
+    if not system.foreign:
+        _write_accounts(folder)
 
 
-def _stock_filters() -> Path:
+def _stock_filters(root: Path) -> Path:
     for place in STOCK_FILTERS:
-        if place.is_dir():
-            return place
+        if (root / place).is_dir():
+            return root / place
     raise HostError(
         "libvirt's stock filters are not installed",
         hint="the package is libvirt-daemon-config-nwfilter; the README names all of them",
