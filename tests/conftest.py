@@ -15,6 +15,8 @@ def pytest_configure(config: pytest.Config) -> None:
     full = bool(config.getoption("--full"))
     sizes.FULL = full
     calm = (HealthCheck.too_slow, HealthCheck.data_too_large)
-    settings.register_profile("sample", derandomize=True, deadline=None, database=None, suppress_health_check=calm)
+    settings.register_profile(
+        "sample", max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=calm
+    )
     settings.register_profile("full", deadline=None, print_blob=True, suppress_health_check=calm)
     settings.load_profile("full" if full else "sample")
