@@ -97,3 +97,12 @@ def definition_names(pid: int) -> tuple[str, ...]:
         return tuple(sorted(path.stem for path in folder.glob("*.xml")))
     except OSError:
         return ()
+
+
+def network_devices(pid: int) -> frozenset[str]:
+    """The network devices that a process sees: those of its network namespace."""
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()
+    except OSError as error:
+        raise HostUnreachable(f"the daemon (process {pid}) went away; nothing was done") from error
+    return frozenset(line.partition(":")[0].strip() for line in lines if ":" in line)

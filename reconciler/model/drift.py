@@ -12,6 +12,7 @@ Value = Any
 
 class Layer(StrEnum):
     PERSISTENT = "persistent"
+    SAVED = "saved"
     LIVE = "live"
     KERNEL = "kernel"
 
@@ -20,7 +21,8 @@ class Layer(StrEnum):
 class Drift:
     """One field of one object that differs in one layer.
 
-    `object` is `guest/NAME` or `filter/NAME`.
+    `object` is `guest/NAME`, `filter/NAME`, or `port/NAME` for rules of a port that is gone. The layer `saved`
+    is what a managed-save image or a snapshot would bring back.
     """
 
     object: str

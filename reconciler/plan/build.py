@@ -76,9 +76,8 @@ def _forbidden(step: Step, most: Disruption, refusals: Mapping[str, _Reason]) ->
     return refusals.get(step.id)
 
 
-def _held(guest: str) -> _Reason:
-    hint = f"guest {guest}, which this site does not have here, still runs with the address: stop it first"
-    return WaitReason.UNSUPPORTED, hint
+def _held(holder: str) -> _Reason:
+    return WaitReason.UNSUPPORTED, f"{holder} still holds the address: stop the guest, or delete the snapshot, first"
 
 
 def _learned(guest: str) -> _Reason:
