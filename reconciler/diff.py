@@ -15,7 +15,7 @@ from reconciler.model.drift import Drift, Layer
 from reconciler.model.filter import Entry, FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.kernel import ForeignRule
-from reconciler.model.live import Binding, Domain, Live, Nic, SavedState
+from reconciler.model.live import Binding, Domain, FilterFile, Live, Nic, SavedState
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
@@ -119,6 +119,8 @@ def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:
         yield Drift(name, "definition", Layer.PERSISTENT, "present", None)
     elif held.definition != wanted:
         yield from _fields(name, Layer.PERSISTENT, filter_tree(wanted), filter_tree(held.definition))
+    if held is not None and held.file is not FilterFile.SAME:
+        yield Drift(name, "file", Layer.PERSISTENT, str(FilterFile.SAME), str(held.file))
 
 
 def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str, known: Known) -> Iterator[Drift]:

@@ -13,9 +13,10 @@ from reconciler.domain.binding import binding_xml, parse_binding
 from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
-from reconciler.host.address import daemon_pid, definition_names, namespaces_of, network_devices, parse_uri
+from reconciler.host.address import daemon_pid, namespaces_of, network_devices, parse_uri
 from reconciler.host.backend import refuse_nftables
 from reconciler.host.deadline import Worker
+from reconciler.host.filter_files import definition_names, filter_file
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
 from reconciler.host.saved import read_saved_states
@@ -213,7 +214,8 @@ class LibvirtHost:
         xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
         definition = parse_filter(xml, f"filter/{name}")
         uuid = definition.uuid or ""
-        return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml)
+        file = filter_file(self._daemon, name, xml, definition)
+        return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml, file=file)
 
     def _find(self, what: str, lookup: Callable[[], Any]) -> Any | None:
         return self._found(lambda: self._ask(what, lookup))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
@@ -84,6 +85,14 @@ class Binding:
     filterref: FilterRef
 
 
+class FilterFile(StrEnum):
+    """libvirt's own file of a filter, which it reads at its next start or reload, beside what it holds now."""
+
+    SAME = "same"
+    ABSENT = "absent"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveFilter:
     """A filter that libvirt holds. `owned` says that it carries our mark: only then it may be deleted."""
@@ -92,6 +101,7 @@ class LiveFilter:
     uuid: str
     owned: bool
     xml: str = field(default="", repr=False)
+    file: FilterFile = FilterFile.SAME
 
 
 @dataclass(frozen=True, slots=True)

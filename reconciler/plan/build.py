@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from reconciler.model.live import Live
+from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import DefineFilter, Plan, Step, UndefineFilter, Waiting, WaitReason
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.format import format_filter
@@ -42,7 +42,7 @@ def make_plan(
     rates = rates or Rates()
     reach = Reach(live)
     filters = tuple(_filter_steps(desired, live, host, reach, rates))
-    redefined = frozenset(step.action.name for step in filters if isinstance(step.action, DefineFilter))
+    redefined = {step.action.name: bool(step.rebuilds) for step in filters if isinstance(step.action, DefineFilter)}
     planner = GuestPlanner(desired, live, host, redefined, reach, rates.rebuild)
     guests = tuple(planner.steps())
     changes = with_hand_overs((*filters, *guests), desired, live, host)
@@ -114,19 +114,30 @@ def digest(plan: Plan) -> str:
 def _filter_steps(desired: Desired, live: Live, host: str, reach: Reach, rates: Rates) -> Iterator[Step]:
     for wanted in wanted_filters(desired, host):
         held = live.filter(wanted.name)
-        if held is not None and held.definition == wanted:
+        is_same = held is not None and held.definition == wanted
+        if held is not None and is_same and held.file is FilterFile.SAME:
             continue
-        rebuilds = len(reach.bindings(wanted.name)) if held else 0
+        rebuilds = len(reach.bindings(wanted.name)) if held and not is_same else 0
         xml = format_filter(wanted, held.uuid if held else mark_uuid(wanted.name))
         yield Step(
             f"filter:{wanted.name}",
             DefineFilter(wanted.name, xml, held.xml if held else None),
-            "its definition differs from the site" if held else "the site has it, libvirt does not",
+            _reason(held, is_same=is_same),
             Disruption.REBUILD if rebuilds else Disruption.NONE,
             rebuilds,
             rates.write + rebuilds * rates.rebuild,
             after=tuple(f"filter:{name}" for name in wanted.references),
         )
+
+
+def _reason(held: LiveFilter | None, *, is_same: bool) -> str:
+    if held is None:
+        return "the site has it, libvirt does not"
+    if not is_same:
+        return "its definition differs from the site"
+    if held.file is FilterFile.ABSENT:
+        return "its file is gone: libvirt would lose it at its next start"
+    return "its file is not what libvirt holds, and comes into force at its next start"
 
 
 def _prune_steps(desired: Desired, live: Live, host: str, reach: Reach, changes: tuple[Step, ...]) -> Iterator[Step]:

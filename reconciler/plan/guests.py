@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reconciler.domain.match import match_nics
 from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
@@ -39,14 +39,17 @@ _NEEDS_RESTART = "the running guest keeps its MAC until it is shut down and star
 
 
 class GuestPlanner:
-    """Collects the steps of all guests on one host, and what has to wait because this version cannot do it."""
+    """Collects the steps of all guests on one host, and what has to wait because this version cannot do it.
+
+    `redefined` are the filters that a step defines, and whether libvirt then rebuilds ports.
+    """
 
     def __init__(
         self,
         desired: Desired,
         live: Live,
         host: str,
-        redefined: frozenset[str],
+        redefined: Mapping[str, bool],
         reach: Reach,
         rebuild_seconds: float,
     ) -> None:
@@ -248,8 +251,11 @@ class GuestPlanner:
         return Step(identifier, action, reason, disruption, rebuilds, rebuilds * self._seconds, (*filters, *before))
 
     def _is_redefined(self, reference: FilterRef) -> bool:
-        """Whether a step of the plan makes libvirt rebuild this reference's bindings anyway."""
-        return bool(self._redefined.intersection(self._reach.closure(reference.filter)))
+        """Whether a step of the plan makes libvirt rebuild this reference's bindings anyway.
+
+        A filter that libvirt has lost, and that a port still uses, is taken back without a rebuild.
+        """
+        return any(self._redefined.get(name) for name in self._reach.closure(reference.filter))
 
     def _kernel_differs(self, reference: FilterRef, mac: str, nic: Nic) -> bool:
         """Whether a rebuild is needed: not for rules that only have to be taken away."""
