@@ -24,6 +24,7 @@ from reconciler.verbs.common import (
     console,
     print_json,
     survey,
+    tell_ignored,
     tell_interrupted,
 )
 
@@ -130,7 +131,7 @@ def _diff(arguments: Arguments) -> int:
         show_drift(console(), seen.drift)
     else:
         print(f"{seen.host} is as {_short(seen.desired.source)} says")
-    return EXIT_FAILED if seen.drift else EXIT_OK
+    return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
 
 
 def _plan(arguments: Arguments) -> int:
@@ -174,6 +175,7 @@ def _apply(arguments: Arguments) -> int:
         _progress(event, step)
 
     done = app.apply(settings, notify, arguments.allow, digest)
+    tell_ignored(done.drift)
     _print_application(arguments, done, events)
     if done.execution is not None and done.execution.error is not None:
         _tell_failure(done.execution, done.execution.error)

@@ -7,17 +7,20 @@ not equal, because it costs a thousand times what `==` does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reconciler.model.change import Change
 from reconciler.model.drift import Drift, Layer
 from reconciler.model.filter import Entry, FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
+from reconciler.model.ignore import Ignore, ignored_because
 from reconciler.model.live import Binding, Domain, Live, Nic
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
-from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.installed import Installed, are_all_missing
+from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
 
@@ -28,18 +31,28 @@ _ADDRESS_VARIABLES = ("IP", "IPMASK", "IPV6", "IPV6MASK")
 
 
 def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
-    """All drift of one host, sorted by object, layer and field. Guests that are not defined here are no drift."""
+    """All drift of one host, sorted by object, layer and field. Guests that are not defined here are no drift.
+
+    What the site ignores is there with its reason, and what depends on it is judged by what the host has.
+    """
     wanted = wanted_filters(desired, host)
     found = [drift for definition in wanted for drift in _filter_drift(definition, live)]
-    lookup = {definition.name: definition for definition in wanted}
+    tolerance = Tolerance(desired.ignore)
+    lookup = {definition.name: definition for definition in tolerance.filters(wanted, live)}
     known = {f.definition.name: f.definition for f in live.filters} | lookup
     installed = Installed(live.kernel)
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
         if domain is not None:
-            found.extend(_guest_drift(guest, domain, live, host, known))
-            found.extend(_kernel_drift(guest, domain, live, known, installed))
-    return tuple(sorted(found, key=lambda drift: (drift.object, drift.layer, drift.field)))
+            found.extend(_guest_drift(guest, domain, live, host, known, tolerance))
+            found.extend(_kernel_drift(guest, domain, live, known, installed, tolerance))
+    marked = (_marked(drift, desired.ignore) for drift in found)
+    return tuple(sorted(marked, key=lambda drift: (drift.object, drift.layer, drift.field)))
+
+
+def _marked(drift: Drift, rules: tuple[Ignore, ...]) -> Drift:
+    reason = ignored_because(rules, drift.object, drift.field, drift.layer)
+    return drift if reason is None else replace(drift, ignored=reason)
 
 
 def changes(before: Desired, after: Desired) -> tuple[Change, ...]:
@@ -64,7 +77,12 @@ def _pairs(before: dict[str, Tree], after: dict[str, Tree]) -> dict[str, tuple[T
 
 def _site_trees(desired: Desired) -> dict[str, Tree]:
     trees = {f"filter/{definition.name}": filter_tree(definition) for definition in desired.filters}
-    return trees | {f"guest/{guest.name}": _guest_tree(guest) for guest in desired.guests}
+    trees |= {f"guest/{guest.name}": _guest_tree(guest) for guest in desired.guests}
+    return trees | {"site": {"ignore": [_ignore_text(rule) for rule in desired.ignore]}}
+
+
+def _ignore_text(rule: Ignore) -> str:
+    return f"{rule.field} of {rule.object} ({rule.layer or 'every layer'}): {rule.reason}"
 
 
 def _guest_tree(guest: Guest) -> Tree:
@@ -114,12 +132,14 @@ def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:
         yield from _fields(name, Layer.PERSISTENT, filter_tree(wanted), filter_tree(held.definition))
 
 
-def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str, known: Known) -> Iterator[Drift]:
+def _guest_drift(
+    guest: Guest, domain: Domain, live: Live, host: str, known: Known, tolerance: Tolerance
+) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     if domain.persistent:
         yield from _fields(name, Layer.PERSISTENT, *_persistent_trees(guest, domain, known))
     if domain.active:
-        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live, known))
+        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live, known, tolerance))
     if guest.power is not Power.LEAVE and acts_on_power(guest, host):
         running = Power.RUNNING if domain.active else Power.STOPPED
         if running is not guest.power:
@@ -138,13 +158,13 @@ def _persistent_trees(guest: Guest, domain: Domain, known: Known) -> tuple[Tree,
     return desired, actual
 
 
-def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known) -> tuple[Tree, Tree]:
+def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known, tolerance: Tolerance) -> tuple[Tree, Tree]:
     desired, actual = _interface_trees(guest, domain.live, known)
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
         if nic is None or nic.port is None:
             continue
-        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
+        reference = tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, known.get)
         if nic.filterref != reference:
             continue
         desired[interface.mac]["binding"] = filterref_tree(reference)
@@ -168,7 +188,9 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...], known: Known) -> tuple
     return desired, actual
 
 
-def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Known, installed: Installed) -> Iterator[Drift]:
+def _kernel_drift(
+    guest: Guest, domain: Domain, live: Live, known: Known, installed: Installed, tolerance: Tolerance
+) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
@@ -176,9 +198,12 @@ def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Known, instal
             continue
         if nic.port in live.gated:
             yield Drift(name, f"{interface.mac}.gate", Layer.KERNEL, "open", "closed")
-        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
+        if tolerance.leaves_unfiltered(guest.name, interface, Layer.LIVE, nic.filterref):
+            continue
+        reference = tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, known.get)
+        reference = tolerance.bound(guest.name, interface.mac, reference, live.binding(nic.port))
         differences = installed.differences(known.get, reference, interface.mac, nic.port)
-        if differences and all(difference.actual is None for difference in differences):
+        if are_all_missing(differences):
             yield Drift(name, f"{interface.mac}.rules", Layer.KERNEL, "present", None)
         else:
             yield from (_rule_drift(name, interface.mac, difference) for difference in differences)

@@ -21,9 +21,17 @@ _GROUPS: Mapping[str, Meanings] = {
     "Names": checks_of_content.NAMES,
     "Filters": checks_of_content.FILTERS,
     "MACs and addresses": checks_of_content.ADDRESSES,
+    "Ignored differences": checks_of_content.IGNORED,
 }
 _WARNINGS = frozenset(
-    {"shadows-builtin", "form-shadows-filter", "parameter-unused", "filter-negated-list", "iptables-window"}
+    {
+        "shadows-builtin",
+        "form-shadows-filter",
+        "parameter-unused",
+        "filter-negated-list",
+        "iptables-window",
+        "ignore-matches-nothing",
+    }
 )
 
 

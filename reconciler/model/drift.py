@@ -20,7 +20,8 @@ class Layer(StrEnum):
 class Drift:
     """One field of one object that differs in one layer.
 
-    `object` is `guest/NAME` or `filter/NAME`.
+    `object` is `guest/NAME` or `filter/NAME`. `ignored` is the reason that the site gives for leaving it; None
+    where it counts.
     """
 
     object: str
@@ -28,3 +29,8 @@ class Drift:
     layer: Layer
     desired: Value
     actual: Value
+    ignored: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        return self.ignored is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import KernelChain, KernelRule, KernelRules, Ruleset
@@ -10,6 +10,12 @@ from reconciler.nwfilter.compare_rules import PACKET_HOOKS, SHARED_CHAINS, RuleD
 from reconciler.nwfilter.expand import expand
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.variables import Lookup
+
+
+def are_all_missing(differences: Sequence[RuleDifference]) -> bool:
+    """Whether a port has none of its rules: then they are one drift, and not one for each chain."""
+    return bool(differences) and all(difference.actual is None for difference in differences)
+
 
 _INTERFACES = ("in-interface", "out-interface", "physdev-in", "physdev-out")
 

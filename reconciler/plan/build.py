@@ -13,9 +13,10 @@ from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.stock import STOCK_FILTERS
+from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.guests import GuestPlanner
-from reconciler.plan.handover import held_elsewhere, with_hand_overs
+from reconciler.plan.handover import held_elsewhere, kept_elsewhere, with_hand_overs
 from reconciler.plan.learning import learners
 from reconciler.plan.order import StepCycle, held_back, ordered
 from reconciler.plan.reach import Reach
@@ -51,6 +52,7 @@ def make_plan(
     refusals = {
         **dict.fromkeys(_circles(steps), _CIRCLE),
         **{step: _held(guest) for step, guest in held_elsewhere(changes, desired, live, host).items()},
+        **{step: _kept(guest) for step, guest in kept_elsewhere(changes, desired, live, host).items()},
         **{step: _learned(guest) for step, guest in learners(filters, desired, live, host, reach).items()},
     }
     reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, refusals))}
@@ -78,6 +80,11 @@ def _forbidden(step: Step, most: Disruption, refusals: Mapping[str, _Reason]) ->
 
 def _held(guest: str) -> _Reason:
     hint = f"guest {guest}, which this site does not have here, still runs with the address: stop it first"
+    return WaitReason.UNSUPPORTED, hint
+
+
+def _kept(guest: str) -> _Reason:
+    hint = f"guest {guest} keeps the address, because the site ignores that it has it: remove that rule first"
     return WaitReason.UNSUPPORTED, hint
 
 
@@ -113,7 +120,7 @@ def digest(plan: Plan) -> str:
 
 
 def _filter_steps(desired: Desired, live: Live, host: str, reach: Reach, rates: Rates) -> Iterator[Step]:
-    for wanted in wanted_filters(desired, host):
+    for wanted in Tolerance(desired.ignore).filters(wanted_filters(desired, host), live):
         held = live.filter(wanted.name)
         if held is not None and held.definition == wanted:
             continue

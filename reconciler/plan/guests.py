@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.domain.rewrite import set_filterref
+from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
-from reconciler.model.live import FILTERED_KINDS, Domain, Live, Nic
+from reconciler.model.live import FILTERED_KINDS, Binding, Domain, Live, Nic
 from reconciler.model.plan import (
     Action,
     ChangeLiveFilterref,
@@ -21,8 +22,8 @@ from reconciler.model.plan import (
     WaitReason,
 )
 from reconciler.model.site import Desired, Disruption
-from reconciler.nwfilter.guard import wanted_filterref
-from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.installed import Installed, are_all_missing
+from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.reach import Reach
@@ -47,7 +48,9 @@ class GuestPlanner:
         self._reach = reach
         self._seconds = rebuild_seconds
         self._known: dict[str, NwFilter] = {f.definition.name: f.definition for f in live.filters}
-        self._known |= {definition.name: definition for definition in wanted_filters(desired, host)}
+        self._tolerance = Tolerance(desired.ignore)
+        wanted = self._tolerance.filters(wanted_filters(desired, host), live)
+        self._known |= {definition.name: definition for definition in wanted}
         self._installed = Installed(live.kernel)
         self._waiting: list[Waiting] = []
 
@@ -76,26 +79,30 @@ class GuestPlanner:
         for interface in guest.interfaces:
             nic = _nic(domain.live, interface.mac)
             if domain.active and nic is None:
-                self._wait(guest, f"give {guest.name} an interface with the MAC {interface.mac}")
+                if not self._ignores(guest, interface.mac, Layer.LIVE):
+                    self._wait(guest, f"give {guest.name} an interface with the MAC {interface.mac}")
             elif nic is not None:
                 yield from self._nic_steps(guest, interface, nic)
 
     def _nic_steps(self, guest: Guest, interface: Interface, nic: Nic) -> Iterator[Step]:
-        if interface.bridge is not None and nic.kind == "bridge" and interface.bridge != nic.source:
+        moved = interface.bridge is not None and nic.kind == "bridge" and interface.bridge != nic.source
+        if moved and not self._ignores(guest, f"{interface.mac}.bridge", Layer.LIVE):
             self._wait(guest, f"move {interface.mac} from bridge {nic.source} to {interface.bridge}")
-        reference = wanted_filterref(guest.name, interface, nic.filterref, self._known.get)
-        if nic.port is None:
+        reference = self._tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, self._known.get)
+        if nic.port is None or self._tolerance.leaves_unfiltered(guest.name, interface, Layer.LIVE, nic.filterref):
             return
-        binding = self._live.binding(nic.port)
         if nic.filterref != reference:
             yield from self._switch(guest, interface, nic, reference)
-        elif binding is None or binding.filterref != reference:
+            return
+        binding = self._live.binding(nic.port)
+        reference = self._tolerance.bound(guest.name, interface.mac, reference, binding)
+        if self._binding_differs(guest, interface, reference, binding):
             yield self._rebuild(guest, interface, nic.port, reference, "its binding is not what its XML says")
-        elif not self._is_redefined(reference) and self._kernel_differs(reference, interface.mac, nic.port):
+        elif not self._is_redefined(reference) and self._kernel_differs(guest, reference, interface.mac, nic.port):
             yield self._rebuild(
                 guest, interface, nic.port, reference, "its rules in the kernel are not what they should be"
             )
-        elif nic.port in self._live.gated:
+        elif nic.port in self._live.gated and not self._ignores(guest, f"{interface.mac}.gate", Layer.KERNEL):
             action = OpenGate(nic.port, guest.name)
             yield self._step(f"gate:{nic.port}", action, "an interrupted run left it closed", (reference,))
 
@@ -123,9 +130,14 @@ class GuestPlanner:
                 continue
             nic = _nic(domain.persistent, interface.mac)
             if nic is None:
-                self._wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")
+                if not self._ignores(guest, interface.mac, Layer.PERSISTENT):
+                    self._wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")
                 continue
-            reference = wanted_filterref(guest.name, interface, nic.filterref, self._known.get)
+            if self._tolerance.leaves_unfiltered(guest.name, interface, Layer.PERSISTENT, nic.filterref):
+                continue
+            reference = self._tolerance.interface(
+                guest.name, interface, Layer.PERSISTENT, nic.filterref, self._known.get
+            )
             references.append(reference)
             text = set_filterref(text, interface.mac, reference)
         done = list(before)
@@ -134,14 +146,15 @@ class GuestPlanner:
             step = self._step(f"guest:{guest.name}", action, "its definition differs from the site", references, before)
             done.append(step.id)
             yield step
-        if domain.persistent and guest.autostart is not None and guest.autostart != domain.autostart:
+        is_owned = domain.persistent and not self._ignores(guest, "autostart", Layer.PERSISTENT)
+        if is_owned and guest.autostart is not None and guest.autostart != domain.autostart:
             yield Step(f"autostart:{guest.name}", SetAutostart(guest.name, guest.autostart), "the site says so")
         yield from self._power_steps(guest, domain, references, tuple(done))
 
     def _power_steps(
         self, guest: Guest, domain: Domain, references: list[FilterRef], before: tuple[str, ...]
     ) -> Iterator[Step]:
-        if guest.hosts and guest.hosts[0] != self._host:
+        if (guest.hosts and guest.hosts[0] != self._host) or self._ignores(guest, "power", Layer.LIVE):
             return
         if guest.power is Power.RUNNING and not domain.active:
             yield self._step(
@@ -172,8 +185,21 @@ class GuestPlanner:
         """Whether a step of the plan makes libvirt rebuild this reference's bindings anyway."""
         return bool(self._redefined.intersection(self._reach.closure(reference.filter)))
 
-    def _kernel_differs(self, reference: FilterRef, mac: str, port: str) -> bool:
-        return bool(self._installed.differences(self._known.get, reference, mac, port))
+    def _binding_differs(
+        self, guest: Guest, interface: Interface, reference: FilterRef, binding: Binding | None
+    ) -> bool:
+        if binding is None:
+            return not self._ignores(guest, f"{interface.mac}.binding", Layer.LIVE)
+        return binding.filterref != reference
+
+    def _kernel_differs(self, guest: Guest, reference: FilterRef, mac: str, port: str) -> bool:
+        differences = self._installed.differences(self._known.get, reference, mac, port)
+        if are_all_missing(differences):
+            return not self._ignores(guest, f"{mac}.rules", Layer.KERNEL)
+        return any(not self._ignores(guest, f"{mac}.rules.{each.chain}", Layer.KERNEL) for each in differences)
+
+    def _ignores(self, guest: Guest, field: str, layer: Layer) -> bool:
+        return self._tolerance.ignores(f"guest/{guest.name}", field, layer)
 
     def _wait(self, guest: Guest, what: str) -> None:
         waiting = Waiting(

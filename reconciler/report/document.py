@@ -59,6 +59,8 @@ def drift(found: Iterable[Drift]) -> list[Document]:
             "layer": str(each.layer),
             "desired": each.desired,
             "actual": each.actual,
+            "ignored": each.ignored is not None,
+            "reason": each.ignored,
         }
         for each in found
     ]

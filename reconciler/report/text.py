@@ -47,6 +47,8 @@ def show_drift(console: Console, drift: Iterable[Drift]) -> None:
         console.print(name, style="bold")
         for each in fields:
             head = f"  [cyan]{each.layer:<10}[/] {escape(each.field)}:"
+            if each.ignored is not None:
+                head = f"  [yellow]ignored[/] ({escape(each.ignored)})\n{head}"
             if _is_long(each.actual) or _is_long(each.desired):
                 console.print(head)
                 _show_lists(console, each, each.field.rpartition(".")[2])
