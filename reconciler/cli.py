@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(words).parse_args(words)
     verb: Callable[[Arguments], int] = arguments.run
     try:
+        _refuse_junit(arguments)
         return verb(arguments)
     except ReconcilerError as error:
         _print_error(arguments, error)
@@ -50,6 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+
+
+def _refuse_junit(arguments: Arguments) -> None:
+    if arguments.output == "junit" and arguments.verb != "check":
+        hint = "it shows the problems of files; --output json is for every verb"
+        raise UsageError("--output junit is for check alone; nothing was done", hint=hint)
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -66,10 +73,12 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="/etc/reconciler/config.yaml")
     parser.add_argument("--var", metavar="DIR", type=Path, help="journal, mirror and lock (/var/lib/reconciler)")
     parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="what goes to standard output")
+    parser.add_argument(
+        "--output", choices=("text", "json", "junit"), default="text", help="what goes to stdout (junit: check)"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     look = _verb(verbs, "check", check.run, "look at the site alone: every problem of every file, without a host")
-    look.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
+    check.add_options(look)
     _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
     plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
     plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
