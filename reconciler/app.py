@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -22,6 +22,7 @@ from reconciler.settings import Settings
 if TYPE_CHECKING:
     from reconciler.host.protocol import Host
     from reconciler.lab.handle import Lab
+    from reconciler.load.mending import Mending
     from reconciler.model.adoption import Adoption
     from reconciler.model.coverage import FilterCoverage, InterfaceStatus
     from reconciler.model.outcome import Execution
@@ -65,6 +66,24 @@ def read_site(settings: Settings) -> tuple[dict[str, bytes], str]:
     if settings.site is None:
         raise UsageError("there is no site: neither --site, --repo nor a folder ./state", hint="name one of them")
     return read_folder(settings.site), str(settings.site)
+
+
+def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mending:
+    """What `check --fix` mends of a site in a folder; written there on request.
+
+    Raises `UsageError` for a site that is read from a repository: a commit is mended by another commit.
+    """
+    from reconciler.load.mending import mend_site
+    from reconciler.source.writing import write_files
+
+    if settings.site is None or settings.repository is not None:
+        raise UsageError(
+            "--fix mends the files of a folder, and a commit is none; nothing was done", hint="name --site"
+        )
+    mending = mend_site(files)
+    if write:
+        write_files(settings.site, mending.files)
+    return mending
 
 
 def load_site(settings: Settings) -> Desired:

@@ -24,6 +24,7 @@ from reconciler.verbs.common import (
     console,
     print_json,
     survey,
+    tell_ignored,
     tell_interrupted,
 )
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(words).parse_args(words)
     verb: Callable[[Arguments], int] = arguments.run
     try:
+        _refuse_junit(arguments)
         return verb(arguments)
     except ReconcilerError as error:
         _print_error(arguments, error)
@@ -49,6 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+
+
+def _refuse_junit(arguments: Arguments) -> None:
+    if arguments.output == "junit" and arguments.verb != "check":
+        hint = "it shows the problems of files; --output json is for every verb"
+        raise UsageError("--output junit is for check alone; nothing was done", hint=hint)
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -65,10 +73,12 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="/etc/reconciler/config.yaml")
     parser.add_argument("--var", metavar="DIR", type=Path, help="journal, mirror and lock (/var/lib/reconciler)")
     parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="what goes to standard output")
+    parser.add_argument(
+        "--output", choices=("text", "json", "junit"), default="text", help="what goes to stdout (junit: check)"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     look = _verb(verbs, "check", check.run, "look at the site alone: every problem of every file, without a host")
-    look.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
+    check.add_options(look)
     _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
     plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
     plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
@@ -130,7 +140,7 @@ def _diff(arguments: Arguments) -> int:
         show_drift(console(), seen.drift)
     else:
         print(f"{seen.host} is as {_short(seen.desired.source)} says")
-    return EXIT_FAILED if seen.drift else EXIT_OK
+    return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
 
 
 def _plan(arguments: Arguments) -> int:
@@ -174,6 +184,7 @@ def _apply(arguments: Arguments) -> int:
         _progress(event, step)
 
     done = app.apply(settings, notify, arguments.allow, digest)
+    tell_ignored(done.drift)
     _print_application(arguments, done, events)
     if done.execution is not None and done.execution.error is not None:
         _tell_failure(done.execution, done.execution.error)

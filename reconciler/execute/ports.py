@@ -109,11 +109,7 @@ def _require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None)
         return
     lookup = _definitions(host)
     rules = host.rules(packets=has_packet_rules(lookup, filterref.filter))
-    installed = Installed(rules)
-    differences = installed.differences(lookup, filterref, mac, port)
-    passed_by = [rule for rule in installed.foreign(port) if rule.removable]
-    if passed_by:
-        raise HostError(f"a foreign rule lets frames of port {port} pass its chains by: {passed_by[0].text}")
+    differences = Installed(rules).differences(lookup, filterref, mac, port)
     if differences:
         chains = ", ".join(difference.chain for difference in differences)
         raise HostError(f"the kernel's rules of port {port} are not what its filter asks for, in {chains}")

@@ -39,6 +39,17 @@ NAMES: Meanings = {
     ),
 }
 
+IGNORED: Meanings = {
+    "ignore-reason": (
+        "Without a reason nobody could tell later whether an ignored difference is still meant.",
+        "say in a few words on one line why the difference is left",
+    ),
+    "ignore-matches-nothing": (
+        "The site has no such object or field, so the rule ignores nothing; it may be misspelt or outlived.",
+        "write object and field as `reconciler diff` prints them, or remove the rule",
+    ),
+}
+
 FILTERS: Meanings = {
     "filter-file-name": (
         "A filter's file is called like the filter.",

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.errors import did_you_mean
 from reconciler.load.draft import GuestDraft, InterfaceDraft
+from reconciler.load.files import IgnoreEntry
 from reconciler.load.filter_rules import check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
+from reconciler.load.ignores import check_ignores
 from reconciler.load.instantiation import check_instances
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
 from reconciler.load.uses import Uses
 from reconciler.load.values import LINK_LOCAL
 from reconciler.load.variables import check_variables, compile_variables, roles_of, select_filter, surroundings
+from reconciler.model.drift import Layer
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
+from reconciler.model.ignore import Ignore
 from reconciler.model.site import Desired, Disruption, Policy, Segment
 
 
@@ -32,6 +36,7 @@ def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: Filt
                 _check_interface(draft, site, filters, uses, findings)
         check_rules_in_use(uses.of_marked_filters, filters, findings)
         check_instances(uses.of_each_shape, filters, findings)
+        check_ignores(site, guests, filters, findings)
     claims = (
         claim
         for guest in guests
@@ -135,8 +140,13 @@ def build(site: SiteView, guests: Sequence[GuestDraft], filters: FilterSet, sour
         segments=_segments(site),
         hosts=tuple(site.file.hosts),
         policy=Policy(Disruption.parse(policy.disruption), policy.prune, policy.forbid_widening),
+        ignore=tuple(_ignore(entry) for entry in site.file.ignore),
         source=source,
     )
+
+
+def _ignore(entry: IgnoreEntry) -> Ignore:
+    return Ignore(entry.object, entry.field, entry.reason, Layer(entry.layer) if entry.layer else None)
 
 
 def _segments(site: SiteView) -> tuple[Segment, ...]:

@@ -112,6 +112,11 @@ LinkLocal = Annotated[
     _of_text(values.parse_link_local),
     WithJsonSchema({"type": "string", "examples": ["fe80::200"]}),
 ]
+Reason = Annotated[
+    str,
+    AfterValidator(values.check_reason),
+    Field(json_schema_extra={"pattern": values.REASON}),
+]
 ParameterName = Annotated[
     str,
     AfterValidator(values.check_parameter_name),
@@ -228,6 +233,21 @@ class PolicyEntry(_Part):
     )
 
 
+class IgnoreEntry(_Part):
+    """A difference between the site and a host that is left as it is. It stays in every report, with its reason."""
+
+    object: Annotated[str, Field(min_length=1)] = Field(
+        description="The objects, as drift names them: guest/NAME or filter/NAME, with * and ? as in file names."
+    )
+    field: Annotated[str, Field(min_length=1)] = Field(
+        description="The fields, as drift names them, with * and ?; a field stands for all that is below it."
+    )
+    reason: Reason = Field(description="Why the difference is left, for those who read a report.")
+    layer: Literal["persistent", "live", "kernel"] | None = Field(
+        None, description="The layer that it is ignored in. Left out: every layer."
+    )
+
+
 DEFAULTS = Defaults.model_validate({})
 DEFAULT_POLICY = PolicyEntry.model_validate({})
 
@@ -246,6 +266,9 @@ class SiteFile(_Part):
     defaults: Defaults = Field(DEFAULTS, description="Values where an interface sets none.")
     hosts: dict[HostName, HostEntry] = Field(default_factory=dict, description="The KVM hosts of the site, by name.")
     policy: PolicyEntry = Field(DEFAULT_POLICY, description="How far a run may go by itself.")
+    ignore: list[IgnoreEntry] = Field(
+        default_factory=list, description="Differences that are reported as ignored, and that apply leaves as they are."
+    )
 
 
 class InterfaceEntry(_Part):

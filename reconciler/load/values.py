@@ -16,6 +16,7 @@ GUEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 BRIDGE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$"
 PARAMETER_NAME = r"^[A-Za-z0-9_]+$"
 PARAMETER_VALUE = r"^[A-Za-z0-9_.:]+$"
+REASON = r"^.*[A-Za-z0-9].*$"
 MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
 
 SEGMENT_VARIABLES = {4: ("SEGMENT", "SEGMENTMASK"), 6: ("SEGMENT6", "SEGMENT6MASK")}
@@ -68,6 +69,13 @@ def matching(pattern: str, id: str, what: str) -> Callable[[str], str]:
 def is_shared_name(text: str) -> bool:
     """Whether a filter, a host or a segment can be called so."""
     return re.fullmatch(SHARED_NAME, text) is not None
+
+
+def check_reason(text: str) -> str:
+    """A line of words, without the spaces around them."""
+    if not re.fullmatch(REASON, text):
+        raise Invalid("ignore-reason", f"{shown(text)} is no reason that a person can read on one line")
+    return text.strip()
 
 
 _is_parameter_name = matching(PARAMETER_NAME, "parameter-name-invalid", "a name that libvirt keeps")

@@ -22,7 +22,8 @@ class Drift:
     """One field of one object that differs in one layer.
 
     `object` is `guest/NAME`, `filter/NAME`, or `port/NAME` for rules of a port that is gone. The layer `saved`
-    is what a managed-save image or a snapshot would bring back.
+    is what a managed-save image or a snapshot would bring back. `ignored` is the reason that the site gives for leaving
+    it; None where it counts.
     """
 
     object: str
@@ -30,3 +31,8 @@ class Drift:
     layer: Layer
     desired: Value
     actual: Value
+    ignored: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        return self.ignored is None

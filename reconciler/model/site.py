@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest
+from reconciler.model.ignore import Ignore
 from reconciler.model.problem import Problem
 
 
@@ -59,6 +60,7 @@ class Desired:
     segments: tuple[Segment, ...] = ()
     hosts: tuple[str, ...] = ()
     policy: Policy = Policy()
+    ignore: tuple[Ignore, ...] = ()
     source: str = ""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 

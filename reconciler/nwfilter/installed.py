@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import Family, ForeignRule, KernelChain, KernelRule, KernelRules, Ruleset
@@ -12,6 +12,12 @@ from reconciler.nwfilter.foreign import Foreign
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.variables import Lookup
 from reconciler.nwfilter.wanted import packet_families
+
+
+def are_all_missing(differences: Sequence[RuleDifference]) -> bool:
+    """Whether a port has none of its rules: then they are one drift, and not one for each chain."""
+    return bool(differences) and all(difference.actual is None for difference in differences)
+
 
 _INTERFACES = ("in-interface", "out-interface", "physdev-in", "physdev-out")
 

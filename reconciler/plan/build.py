@@ -13,9 +13,11 @@ from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.stock import STOCK_FILTERS
+from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
-from reconciler.plan.guests import GuestPlanner
-from reconciler.plan.handover import held_elsewhere, with_hand_overs
+from reconciler.plan.ground import Ground
+from reconciler.plan.guests import guest_steps
+from reconciler.plan.handover import held_elsewhere, kept_elsewhere, with_hand_overs
 from reconciler.plan.learning import learners
 from reconciler.plan.order import StepCycle, held_back, ordered
 from reconciler.plan.reach import Reach
@@ -43,14 +45,15 @@ def make_plan(
     reach = Reach(live)
     filters = tuple(_filter_steps(desired, live, host, reach, rates))
     redefined = {step.action.name: bool(step.rebuilds) for step in filters if isinstance(step.action, DefineFilter)}
-    planner = GuestPlanner(desired, live, host, redefined, reach, rates.rebuild)
-    guests = tuple(planner.steps())
+    ground = Ground(desired, live, host, redefined, reach, rates.rebuild)
+    guests = tuple(guest_steps(ground))
     changes = with_hand_overs((*filters, *guests), desired, live, host)
     steps = (*changes, *_prune_steps(desired, live, host, reach, changes))
     most = max(desired.policy.disruption, allow or Disruption.NONE)
     refusals = {
         **dict.fromkeys(_circles(steps), _CIRCLE),
         **{step: _held(guest) for step, guest in held_elsewhere(changes, desired, live, host).items()},
+        **{step: _kept(guest) for step, guest in kept_elsewhere(changes, desired, live, host).items()},
         **{step: _learned(guest) for step, guest in learners(filters, desired, live, host, reach).items()},
     }
     reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, refusals))}
@@ -58,7 +61,7 @@ def make_plan(
     waits = tuple(_waiting(step, reasons.get(step.id, _FOLLOWS)) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
     notes = tuple(_notes(filters, desired, reach))
-    plan = Plan(desired.source, host, chosen, (*planner.waiting, *waits), notes)
+    plan = Plan(desired.source, host, chosen, (*ground.waiting, *waits), notes)
     return replace(plan, digest=digest(plan))
 
 
@@ -78,6 +81,11 @@ def _forbidden(step: Step, most: Disruption, refusals: Mapping[str, _Reason]) ->
 
 def _held(holder: str) -> _Reason:
     return WaitReason.UNSUPPORTED, f"{holder} still holds the address: stop the guest, or delete the snapshot, first"
+
+
+def _kept(guest: str) -> _Reason:
+    hint = f"guest {guest} keeps the address, because the site ignores that it has it: remove that rule first"
+    return WaitReason.UNSUPPORTED, hint
 
 
 def _learned(guest: str) -> _Reason:
@@ -112,7 +120,7 @@ def digest(plan: Plan) -> str:
 
 
 def _filter_steps(desired: Desired, live: Live, host: str, reach: Reach, rates: Rates) -> Iterator[Step]:
-    for wanted in wanted_filters(desired, host):
+    for wanted in Tolerance(desired.ignore).filters(wanted_filters(desired, host), live):
         held = live.filter(wanted.name)
         is_same = held is not None and held.definition == wanted
         if held is not None and is_same and held.file is FilterFile.SAME:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from reconciler.model.drift import Layer
 from reconciler.model.guest import Attach, guard_name
-from reconciler.model.live import Live, Nic
+from reconciler.model.live import Live, LiveFilter, Nic
 from reconciler.model.plan import Step
 from reconciler.model.site import Desired
+from reconciler.nwfilter.tolerance import Tolerance
+from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.addresses import Network, held_networks, overlap, wanted_networks
 
 
@@ -67,6 +70,36 @@ def _in_snapshots(live: Live, guards: frozenset[str]) -> Iterator[tuple[str, Nic
             for nic in () if state.can_be_rewritten else state.nics:
                 if nic.filterref and nic.filterref.filter not in guards:
                     yield f"{state.name} of guest {domain.name}", nic
+
+
+def kept_elsewhere(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> dict[str, str]:
+    """Steps that claim an address which another guest keeps because the site ignores that it has it, and that guest."""
+    if not desired.ignore:
+        return {}
+    kept = tuple(_kept(desired, live, host))
+    found: dict[str, str] = {}
+    for claimer in _owners(steps, desired, live, host):
+        claimed = claimer.wanted - claimer.held
+        for key, networks in kept if claimed else ():
+            if key != claimer.key and overlap(claimed, networks):
+                found.update(dict.fromkeys(claimer.steps, key[0]))
+    return found
+
+
+def _kept(desired: Desired, live: Live, host: str) -> Iterator[tuple[tuple[str, str], frozenset[Network]]]:
+    """What each interface still has after a plan: what is wanted of it, and what is tolerated."""
+    tolerance = Tolerance(desired.ignore)
+    known = {f.definition.name: f for f in live.filters}
+    known |= {d.name: LiveFilter(d, "", False) for d in tolerance.filters(wanted_filters(desired, host), live)}
+    later = replace(live, filters=tuple(known.values()))
+    lookup = {name: each.definition for name, each in known.items()}.get
+    for guest in desired.guests_on(host):
+        domain = live.domain(guest.name)
+        layers = ((Layer.LIVE, domain.live), (Layer.PERSISTENT, domain.persistent)) if domain else ()
+        for interface in guest.interfaces:
+            for layer, nic in ((layer, nic) for layer, nics in layers for nic in nics if nic.mac == interface.mac):
+                reference = tolerance.interface(guest.name, interface, layer, nic.filterref, lookup)
+                yield (guest.name, interface.mac), held_networks(later, reference)
 
 
 def _is_ours(live: Live, nic: Nic) -> bool:

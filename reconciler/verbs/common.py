@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from reconciler import app
@@ -12,6 +13,8 @@ from reconciler.settings import Settings, settle
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from reconciler.model.drift import Drift
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
@@ -24,12 +27,20 @@ def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
     name = app.host_name(settings, desired)
     seen = app.survey(desired, app.open_host(settings), name)
     tell_interrupted(settings)
+    tell_ignored(seen.drift)
     return settings, seen
 
 
 def tell_interrupted(settings: Settings) -> None:
     for run in app.interrupted_runs(settings):
         print(f"run {run} was interrupted: the next apply finishes its work", file=sys.stderr)
+
+
+def tell_ignored(drift: Iterable[Drift]) -> None:
+    """Every verb that looks at a host says what it leaves alone, with the site's reason."""
+    for each in drift:
+        if each.ignored is not None:
+            print(f"ignored: {each.layer} {each.object} {each.field}: {each.ignored}", file=sys.stderr)
 
 
 def console() -> Console:

@@ -59,7 +59,7 @@ def verify(arguments: Arguments) -> int:
         from reconciler.report.text import show_drift
 
         show_drift(console(), seen.drift)
-    return EXIT_FAILED if seen.drift or _has_failed(proofs) else EXIT_OK
+    return EXIT_FAILED if any(drift.counts for drift in seen.drift) or _has_failed(proofs) else EXIT_OK
 
 
 def _verify_frames(arguments: Arguments) -> int:

@@ -48,6 +48,7 @@ MALFORMED = (
     ("xml-malformed", "¦"),
     ("xml-typographic-quotes", "<filter name=¦‘a’/>"),
     ("xml-typographic-quotes", "<filter name='ä'>\n  <rule action=¦”drop” direction='in'/></filter>"),
+    ("xml-typographic-quotes", "<filter name='a¦’ chain='root'/>"),
     ("xml-typographic-dashes", "<filter name='a'>\n  ¦<!– note –>\n</filter>"),
     ("xml-typographic-dashes", "<filter name='a'>\n  <!-- a note\n  in two lines ¦—>\n</filter>"),
     ("xml-doctype", "<?xml version='1.0'?>\n¦<!DOCTYPE filter [<!ENTITY x 'y'>]>\n<filter name='&x;'/>"),
