@@ -9,7 +9,7 @@ from lxml import etree
 from reconciler.domain.document import attribute, canonical_mac, read_filterref, read_root
 from reconciler.domain.errors import DomainXmlError
 from reconciler.domain.settings import read_settings
-from reconciler.model.live import Nic
+from reconciler.model.live import FILTERED_KINDS, Nic
 
 _SOURCE_ATTRIBUTES = {
     "bridge": "bridge",
@@ -88,7 +88,8 @@ def _nic(element: etree._Element) -> Nic:
         kind=kind,
         source=_source(element, kind),
         port=attribute(element, "target", "dev"),
-        filterref=read_filterref(element),
+        # libvirt drops the filterref of all others without a word.
+        filterref=read_filterref(element) if kind in FILTERED_KINDS else None,
         settings=read_settings(element, _SOURCE_ATTRIBUTES.get(kind)),
     )
 

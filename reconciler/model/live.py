@@ -9,7 +9,7 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
 
 FILTERED_KINDS = frozenset({"bridge", "network", "ethernet"})
-"""libvirt changes the filter of a running interface only on these (qemuDomainChangeNetFilter)."""
+"""Only these can have a filter (domain_conf.c, virDomainNetDefParseXML; qemuDomainChangeNetFilter)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,3 +99,8 @@ class Ground:
     ) -> None:
         """Say that something is left, once however often it is met."""
         self._waiting[Waiting(f"guest/{guest.name}", what, WaitReason.UNSUPPORTED, hint, disruption)] = None
+
+    def wait_for_filter(self, guest: Guest, mac: str, kind: str) -> None:
+        """An interface of a type that libvirt cannot filter: it drops the filterref without a word."""
+        what = f"filter {mac}: libvirt filters no interface of type {kind}"
+        self.wait(guest, what, "attach it to a bridge, or leave it out of the site")

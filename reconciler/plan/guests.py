@@ -9,7 +9,7 @@ from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface, Power
-from reconciler.model.live import Domain, Nic
+from reconciler.model.live import FILTERED_KINDS, Domain, Nic
 from reconciler.model.plan import DefineGuest, SetAutostart, StartGuest, Step
 from reconciler.plan.ground import Ground
 from reconciler.plan.running import new_bridge, running_steps
@@ -57,7 +57,9 @@ def _stored_definition(ground: Ground, guest: Guest, domain: Domain) -> tuple[st
             if not ground.ignores(guest, interface.mac, Layer.PERSISTENT):
                 ground.wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")
             continue
-        if not ground.leaves_unfiltered(guest, interface, Layer.PERSISTENT, nic.filterref):
+        if nic.kind not in FILTERED_KINDS:
+            ground.wait_for_filter(guest, interface.mac, nic.kind)
+        elif not ground.leaves_unfiltered(guest, interface, Layer.PERSISTENT, nic.filterref):
             reference = ground.reference(guest, interface, Layer.PERSISTENT, nic.filterref)
             references.append(reference)
             text = set_filterref(text, nic.mac, reference)

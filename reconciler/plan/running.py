@@ -81,7 +81,7 @@ class _Interface:
     def _switch(self, reference: FilterRef, before: tuple[str, ...]) -> Iterator[Step]:
         nic, guest = self._nic, self._guest
         if nic.kind not in FILTERED_KINDS:
-            self._ground.wait(guest, f"filter {self._mac}: libvirt filters no interface of type {nic.kind}")
+            self._ground.wait_for_filter(guest, self._mac, nic.kind)
             return
         bridge = self._bridge()
         moved = (bridge, nic.source) if bridge else (None, None)

@@ -8,7 +8,7 @@ from reconciler.domain.rewrite import set_filterref
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest
-from reconciler.model.live import Domain, SavedState
+from reconciler.model.live import FILTERED_KINDS, Domain, SavedState
 from reconciler.model.plan import RewriteSave, Step
 from reconciler.model.site import Disruption
 from reconciler.plan.ground import Ground
@@ -34,8 +34,9 @@ def _changes(ground: Ground, guest: Guest, state: SavedState) -> Iterator[tuple[
     nics = {nic.mac: nic for nic in state.nics}
     for interface in guest.interfaces:
         nic = nics.get(interface.mac)
-        if nic is None or ground.ignores(guest, f"{state.name}.{interface.mac}.filterref", Layer.SAVED):
+        if nic is None or nic.kind not in FILTERED_KINDS:
             continue
         reference = ground.reference(guest, interface, Layer.SAVED, nic.filterref)
-        if nic.filterref != reference:
+        field = f"{state.name}.{interface.mac}.filterref"
+        if nic.filterref != reference and not ground.ignores(guest, field, Layer.SAVED):
             yield interface.mac, reference

@@ -22,7 +22,7 @@ def test_all_types_of_interfaces_are_read() -> None:
         Nic("52:54:00:00:00:02", "network", "tenants"),
         Nic("52:54:00:00:00:03", "direct", "eth0"),
         Nic("52:54:00:00:00:04", "ethernet", None, "tap>4", FilterRef("guard-web01-000004")),
-        Nic("52:54:00:00:00:05", "vhostuser", "/run/v'1", None, FilterRef("a")),
+        Nic("52:54:00:00:00:05", "vhostuser", "/run/v'1"),
         Nic("52:54:00:00:00:06", "udp", "127.0.0.1:5558"),
     )
 
@@ -68,11 +68,11 @@ def test_a_guest_without_uuid_or_devices() -> None:
 
 def test_parameters_that_libvirt_drops_are_dropped() -> None:
     xml = (
-        "<domain><name>a</name><devices><interface type='user'><filterref filter='f'>"
+        "<domain><name>a</name><devices><interface type='bridge'><filterref filter='f'>"
         "<parameter name='IP' value='10.0.0.0/24'/><parameter name='IP' value='10.0.0.1'/><parameter name='A'/>"
-        "</filterref></interface><interface type='user'><filterref/></interface></devices></domain>"
+        "</filterref></interface><interface type='bridge'><filterref/></interface></devices></domain>"
     )
-    assert parse_nics(xml) == (Nic("", "user", filterref=FilterRef("f", (("IP", "10.0.0.1"),))), Nic("", "user"))
+    assert parse_nics(xml) == (Nic("", "bridge", filterref=FilterRef("f", (("IP", "10.0.0.1"),))), Nic("", "bridge"))
 
 
 @pytest.mark.parametrize("xml", ["", "<domain>", "<network/>", "<domain><name>\ud800</name></domain>"])
