@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
     from reconciler.nwfilter.variables import Lookup
+    from reconciler.source.snapshot import Snapshot
 
 Notify = Callable[[str, Step], None]
 Address = IPv4Address | IPv6Address
@@ -53,25 +54,24 @@ class Application:
     proofs: tuple[InterfaceProof, ...]
 
 
-def read_site(settings: Settings) -> tuple[dict[str, bytes], str]:
+def read_site(settings: Settings) -> Snapshot:
     """The site's files and where they are from: a commit, or a folder."""
     if settings.repository is not None:
-        from reconciler.source.repository import read_repository
+        from reconciler.stories import following
 
-        snapshot = read_repository(settings.repository, settings.branch, settings.var / "mirror")
-        return snapshot.files, snapshot.commit
-    from reconciler.source.folder import read_folder
+        return following.read_pinned(settings) if settings.commit else following.newest(settings)
+    from reconciler.source.folder import look_at_folder
 
     if settings.site is None:
         raise UsageError("there is no site: neither --site, --repo nor a folder ./state", hint="name one of them")
-    return read_folder(settings.site), str(settings.site)
+    return look_at_folder(settings.site)
 
 
 def load_site(settings: Settings) -> Desired:
     from reconciler.load import load
 
-    files, source = read_site(settings)
-    return load(files, source)
+    found = read_site(settings)
+    return load(found.files, found.commit, found.odd)
 
 
 def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
@@ -87,7 +87,7 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     if settings.site is None:
         raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
     snapshot = read_base(settings.site, base)
-    before, problems = examine(snapshot.files, snapshot.commit)
+    before, problems = examine(snapshot.files, snapshot.commit, snapshot.odd)
     reasons = (line.partition(":") for line in messages_since(settings.site, snapshot.commit).splitlines())
     said = next((text.strip() for word, _, text in reasons if word.casefold() == "allow-widening"), "")
     if before is None:
@@ -250,6 +250,7 @@ def apply(
     `StaleError`. Nothing is written when there is nothing to do.
     """
     from reconciler.execute.lock import exclusive
+    from reconciler.stories import following
 
     with exclusive(settings.var):
         desired = load_site(settings)
@@ -261,7 +262,9 @@ def apply(
                 "the site or the host is not what the plan was made for; nothing was done",
                 hint="make a new plan and look at it",
             )
-        execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
+        with following.applying(settings, desired.source) as outcome:
+            execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
+            outcome.take(execution)
         if execution is not None:
             seen = survey(desired, host, seen.host)
         if execution is None or execution.ok:

@@ -21,6 +21,7 @@ from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
     Arguments,
+    add_rewind_option,
     console,
     print_json,
     survey,
@@ -78,6 +79,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "plan", metavar="PLANFILE", nargs="?", type=Path, help="apply only if the plan is still this one"
     )
     apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
+    add_rewind_option(apply)
     apply.add_argument("--allow", metavar="CLASS", type=_disruption, help="a higher disruption than the policy's")
     verify = _verb(verbs, "verify", guests.verify, "read all layers back and prove isolation on the kernel's rules")
     guests.add_verify_options(verify)

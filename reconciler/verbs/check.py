@@ -21,8 +21,9 @@ def run(arguments: Arguments) -> int:
     from reconciler.load import examine
 
     settings = settle(arguments)
-    files, source = app.read_site(settings)
-    desired, problems = examine(files, source)
+    found = app.read_site(settings)
+    source = found.commit
+    desired, problems = examine(found.files, source, found.odd)
     proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
     judged = app.filter_coverage(desired) if desired and has_scapy() else ()
     if arguments.output == "json":

@@ -18,6 +18,11 @@ EXIT_OK, EXIT_FAILED = 0, 1
 Arguments = argparse.Namespace
 
 
+def add_rewind_option(parser: argparse.ArgumentParser) -> None:
+    text = "take a commit that does not descend from the one applied last"
+    parser.add_argument("--allow-rewind", action="store_true", help=text)
+
+
 def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
     settings = settle(arguments)
     desired = app.load_site(settings)
