@@ -46,12 +46,13 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What an apply did: its plan, how the steps ended (None when there were none), and what is left."""
+    """What an apply did: what it found, its plan, how the steps ended (None when there were none), and what is left."""
 
     plan: Plan
     execution: Execution | None
     drift: tuple[Drift, ...]
     proofs: tuple[InterfaceProof, ...]
+    found: tuple[Drift, ...] = ()
 
 
 def read_site(settings: Settings) -> Snapshot:
@@ -256,6 +257,7 @@ def apply(
         desired = load_site(settings)
         host = open_host(settings)
         seen = survey(desired, host, host_name(settings, desired))
+        found = seen.drift
         plan = plan_of(seen, allow)
         if expected_digest is not None and plan.digest != expected_digest:
             raise StaleError(
@@ -269,7 +271,7 @@ def apply(
             seen = survey(desired, host, seen.host)
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
-        return Application(plan, execution, seen.drift, proofs_of(seen))
+        return Application(plan, execution, seen.drift, proofs_of(seen), found)
 
 
 def _execute(

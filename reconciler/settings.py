@@ -77,7 +77,7 @@ def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
     config = _Configuration(_configuration(arguments.config), environment)
     site, repository = arguments.site, arguments.repo
     if site is None and repository is None:
-        site, repository = _default_site(config.texts)
+        site, repository = _default_site(config.texts, named=arguments.config is not None)
     texts = config.texts
     var = arguments.var or environment.get("RECONCILER_VAR") or texts.get("var") or _default_var()
     return Settings(
@@ -177,8 +177,9 @@ class _Configuration:
         return float(text)
 
 
-def _default_site(config: Mapping[str, str]) -> tuple[Path | None, str | None]:
-    if Path("state/site.yaml").is_file():
+def _default_site(config: Mapping[str, str], *, named: bool) -> tuple[Path | None, str | None]:
+    """Where one stands counts, unless a configuration was named that says where the site is."""
+    if not (named and {"site", "repo"} & config.keys()) and Path("state/site.yaml").is_file():
         return Path("state"), None
     return (Path(config["site"]) if "site" in config else None), config.get("repo")
 

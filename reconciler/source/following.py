@@ -67,8 +67,8 @@ class _Candidate:
     name: str
 
 
-def fetch_verified(following: Following, folder: Path, known: Known, *, allow_rewind: bool = False) -> Snapshot:
-    """Fetch, choose, verify, read.
+def fetch_verified(following: Following, folder: Path, known: Known, *, allow_rewind: bool = False) -> str:
+    """Fetch, choose, verify: the commit that may be read and applied.
 
     Raises `SourceError` when the remote cannot be asked, `RefusedCommit` when it has a commit that is not to be
     applied: not signed as demanded, or not a descendant of what was applied.
@@ -83,11 +83,11 @@ def fetch_verified(following: Following, folder: Path, known: Known, *, allow_re
         _require_signature(mirror, following, candidate, folder.parent / "gnupg")
         if not allow_rewind:
             _require_descent(mirror, candidate, known.applied)
-        return read_tree(mirror.commands, candidate.commit)
+        return candidate.commit
 
 
 def read_commit(following: Following, folder: Path, commit: str) -> Snapshot:
-    """The site of a commit that was verified before, without asking the remote. Raises `SourceError` if it is gone."""
+    """The site of a verified commit, without asking the remote. Raises `SourceError` if the mirror lost it."""
     with alone(folder):
         return read_tree(_mirror(following, folder).commands, commit)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A commit's site. When the remote did not answer, `stale_since` says since when; `trouble` is the reason.
+    """A commit. When the remote did not answer, `stale_since` says since when; `trouble` is the reason.
 
     `refused` tells that the remote did answer, with a commit that must not be applied.
     """
 
-    snapshot: Snapshot
+    commit: str
     stale_since: datetime | None = None
     trouble: SourceError | None = None
 
@@ -51,18 +51,22 @@ def read_pinned(settings: Settings) -> Snapshot:
 
 
 def newest(settings: Settings) -> Snapshot:
-    """The newest commit, fetched and verified. Raises `SourceError` when the remote cannot be asked or is refused."""
+    """The site of the newest commit. Raises `SourceError` when the remote cannot be asked, or its commit is refused."""
+    return read_pinned(replace(settings, commit=_newest_commit(settings)))
+
+
+def _newest_commit(settings: Settings) -> str:
     from reconciler.source.following import Known, fetch_verified
 
     wanted = following(settings)
     verified = _verified(settings, wanted)
     known = Known(verified.commit if verified else None, read_applied(settings.var).commits)
     allow = settings.git.allow_rewind
-    snapshot = fetch_verified(wanted, settings.var / "mirror", known, allow_rewind=allow)
-    write_verified(settings.var, wanted.access.url, _demand(wanted), snapshot.commit)
+    commit = fetch_verified(wanted, settings.var / "mirror", known, allow_rewind=allow)
+    write_verified(settings.var, wanted.access.url, _demand(wanted), commit)
     if allow:
-        rewind(settings.var, snapshot.commit)
-    return snapshot
+        rewind(settings.var, commit)
+    return commit
 
 
 def in_force(settings: Settings) -> InForce:
@@ -71,16 +75,13 @@ def in_force(settings: Settings) -> InForce:
     Raises `SourceError` where there is none yet.
     """
     try:
-        return InForce(newest(settings))
+        return InForce(_newest_commit(settings))
     except SourceError as trouble:
         last = _verified(settings, following(settings))
         if last is None:
             raise
-        from reconciler.source.following import read_commit
-
-        snapshot = read_commit(following(settings), settings.var / "mirror", last.commit)
         stale = None if isinstance(trouble, RefusedCommit) else last.asked
-        return InForce(snapshot, stale, trouble)
+        return InForce(last.commit, stale, trouble)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from reconciler import app
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document
 
 if TYPE_CHECKING:
     from reconciler.model.coverage import FilterCoverage
@@ -26,9 +26,11 @@ def run(arguments: Arguments) -> int:
     desired, problems = examine(found.files, source, found.odd)
     proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
     judged = app.filter_coverage(desired) if desired and has_scapy() else ()
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts = {"problems": json_document.problems(problems), **json_document.proposal_parts(proposal)}
-        print_json(json_document.document("check", source=source, filters=json_document.filters(judged), **parts))
+        print_document(
+            arguments, json_document.document("check", source=source, filters=json_document.filters(judged), **parts)
+        )
     else:
         _print(problems, proposal, judged)
     if desired is None:

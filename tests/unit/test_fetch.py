@@ -188,7 +188,7 @@ def test_with_the_remote_down_the_last_verified_commit_stays_in_force_and_is_cal
     repository.commit()
     server.failures = [500] * 9
     held = story.in_force(told)
-    assert held.snapshot == fresh.snapshot
+    assert held.commit == fresh.commit
     assert held.stale_since is not None and abs((held.stale_since - before).total_seconds()) < 5
     assert isinstance(held.trouble, SourceError) and not held.refused
 
@@ -225,7 +225,7 @@ def test_a_rewound_branch_is_refused_and_the_last_commit_stays_in_force(
     with pytest.raises(RefusedCommit, match=f"{old[:12]} of refs/heads/main is refused: .* {new[:12]}.*rewound"):
         story.newest(told)
     held = story.in_force(told)
-    assert held.refused and held.snapshot.commit == new and held.stale_since is None
+    assert held.refused and held.commit == new and held.stale_since is None
 
 
 def test_a_replaced_history_is_refused_as_well(repository: Repository, server: GitServer, tmp_path: Path) -> None:

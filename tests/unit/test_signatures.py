@@ -38,7 +38,7 @@ def following(repository: Repository, tmp_path: Path, keys: dict[str, Path]) -> 
 
 
 def fetched(following: Following, tmp_path: Path) -> str:
-    return fetch_verified(following, tmp_path / "mirror", Known()).commit
+    return fetch_verified(following, tmp_path / "mirror", Known())
 
 
 def test_a_commit_that_an_allowed_ssh_key_signed_is_taken(

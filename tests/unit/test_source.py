@@ -11,7 +11,7 @@ from repositories import SITE, Repository
 from reconciler.errors import SourceError
 from reconciler.git.access import Access
 from reconciler.source.base import messages_since, read_base
-from reconciler.source.following import Following, Known, fetch_verified
+from reconciler.source.following import Following, Known, fetch_verified, read_commit
 from reconciler.source.snapshot import Snapshot
 
 
@@ -21,7 +21,8 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def fetched(url: str | Path, tmp_path: Path, branch: str = "main") -> Snapshot:
-    return fetch_verified(Following(Access(str(url)), branch), tmp_path / "mirror", Known())
+    following = Following(Access(str(url)), branch)
+    return read_commit(following, tmp_path / "mirror", fetch_verified(following, tmp_path / "mirror", Known()))
 
 
 def test_the_newest_commit_of_the_branch_is_read(repository: Repository, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from reconciler.git.access import Access
 from reconciler.git.commands import Commands
 from reconciler.load import examine
 from reconciler.source.folder import look_at_folder, read_folder
-from reconciler.source.following import Following, Known, fetch_verified
+from reconciler.source.following import Following, Known, fetch_verified, read_commit
 from reconciler.source.snapshot import Snapshot
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
@@ -29,7 +29,8 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def fetched(url: str | Path, tmp_path: Path) -> Snapshot:
-    return fetch_verified(Following(Access(str(url))), tmp_path / "mirror", Known())
+    following = Following(Access(str(url)))
+    return read_commit(following, tmp_path / "mirror", fetch_verified(following, tmp_path / "mirror", Known()))
 
 
 def problems(snapshot: Snapshot) -> list[tuple[str, str]]:
