@@ -51,6 +51,12 @@ class SourceError(ReconcilerError):
     retryable = True
 
 
+class RefusedCommit(SourceError):
+    """The remote has a commit that this host must not apply: unsigned, rewound, or no commit at all."""
+
+    retryable = False
+
+
 class HostError(ReconcilerError):
     """libvirt, the kernel's tools or a process refused or failed."""
 
