@@ -99,10 +99,6 @@ FIELDS: Meanings = {
         "The field does not exist, so it would have no effect.",
         "see `reconciler schema` for the fields",
     ),
-    "not-supported-yet": (
-        "The field is planned, but this release would not act on it.",
-        "remove it until a release supports it",
-    ),
     "missing-field": (
         "The field has no default.",
         "add it",
