@@ -276,7 +276,9 @@ class PolicyEntry(_Part):
         "says `Allow-widening: REASON`.",
     )
     windows: list[WindowEntry] = Field(default_factory=list, description="Hours in which a run may interrupt more.")
-    shutdown: ShutdownEntry = Field(DEFAULT_SHUTDOWN, description="How guests are shut down.")
+    shutdown: ShutdownEntry = Field(
+        DEFAULT_SHUTDOWN, description="How a guest is shut down for a change that needs it."
+    )
     max_down: int = Field(1, ge=1, description="How many guests may be down at once for a change.")
     rollout: Literal["cheapest", "canary"] = Field(
         "cheapest",
