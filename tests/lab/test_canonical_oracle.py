@@ -31,7 +31,7 @@ DECLINED_HERE = {"filter-comment-garbled", "xml-doctype"}
 
 Oracle = Callable[[str], str | None]
 ORACLE_SETTINGS = settings(
-    max_examples=examples(400, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(1000, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
