@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.lab.handle import Lab
     from reconciler.load.mending import Mending
     from reconciler.model.adoption import Adoption
-    from reconciler.model.coverage import FilterCoverage, InterfaceStatus
+    from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
     from reconciler.model.outcome import Execution
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
@@ -149,6 +149,13 @@ def survey(desired: Desired, host: Host, name: str) -> Survey:
 
     live = host.inspect(definition.name for definition in wanted_filters(desired, name))
     return Survey(desired, live, name, diff(desired, live, name))
+
+
+def unmanaged_of(seen: Survey) -> Unmanaged:
+    """What the host has and the site does not name: told apart from drift."""
+    from reconciler.nwfilter.subjects import unmanaged
+
+    return unmanaged(seen.desired, seen.live, seen.host)
 
 
 def plan_of(seen: Survey, allow: Disruption | None = None) -> Plan:

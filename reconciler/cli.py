@@ -29,6 +29,7 @@ from reconciler.verbs.common import (
 )
 
 if TYPE_CHECKING:
+    from reconciler.model.coverage import Unmanaged
     from reconciler.model.outcome import Execution
 
 EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 2, 2, 3
@@ -131,16 +132,26 @@ def _disruption(text: str) -> Disruption:
 
 def _diff(arguments: Arguments) -> int:
     _, seen = survey(arguments)
+    unmanaged = app.unmanaged_of(seen)
     if arguments.output == "json":
         parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-        print_json(json_document.document("diff", **parts))
-    elif seen.drift:
+        print_json(json_document.document("diff", **parts, unmanaged=json_document.unmanaged(unmanaged)))
+    else:
+        _show_drift(seen, unmanaged)
+    return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
+
+
+def _show_drift(seen: app.Survey, unmanaged: Unmanaged) -> None:
+    if seen.drift:
         from reconciler.report.text import show_drift
 
         show_drift(console(), seen.drift)
     else:
         print(f"{seen.host} is as {_short(seen.desired.source)} says")
-    return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
+    if unmanaged:
+        from reconciler.report.guests import show_unmanaged
+
+        show_unmanaged(console(), unmanaged)
 
 
 def _plan(arguments: Arguments) -> int:

@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "nwfilter": {"nwfilter", "model", "errors"},
     "domain": {"domain", "model", "errors"},
     "load": {"load", "nwfilter", "model", "errors"},
-    "diff": {"nwfilter", "model"},
+    "diff": {"nwfilter", "domain", "model"},
     "plan": {"plan", "nwfilter", "domain", "model", "errors"},
     "adopt": {"adopt", "load", "diff", "nwfilter", "model", "errors"},
     "report": {"report", "model", "errors"},

@@ -14,7 +14,7 @@ from reconciler.host.protocol import Host
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRule
 from reconciler.model.live import Nic
-from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort
+from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort, SweepPort
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.prove import port_rules
 from reconciler.nwfilter.wanted import has_packet_rules
@@ -66,13 +66,26 @@ def open_gate(action: OpenGate, host: Host) -> None:
     host.open_gate(action.port)
 
 
+def sweep_port(action: SweepPort, host: Host) -> None:
+    """Delete the rules of a port that is gone, behind its gate: a guest may get a port of that name meanwhile."""
+    host.close_gate(action.port)
+    if action.port not in host.devices():
+        host.sweep_port(action.port)
+    if action.port in host.devices():
+        raise PortStaysClosed(
+            f"port {action.port} came back while its old rules were deleted; it was left closed, nothing passes it",
+            hint="apply again: the port opens when its rules are proven",
+        )
+    host.open_gate(action.port)
+
+
 def live_nic(host: Host, guest: str, mac: str) -> Nic | None:
     domain = host.find_domain(guest)
     return next((nic for nic in domain.live if nic.mac == mac), None) if domain else None
 
 
 def _switch(action: ChangeLiveFilterref, host: Host) -> None:
-    host.set_live_filterref(action.guest, action.mac, action.filterref)
+    host.set_live_filterref(action.guest, action.mac, action.filterref, action.bridge)
     if not _took(action, host):
         # libvirt compares values as sets of equal count ([a, b] is [b, a], [a, b] is [a, a]) and then changes
         # nothing (virNWFilterVarValueEqual); by way of no filter at all the change is always seen.
@@ -86,7 +99,8 @@ def _took(action: ChangeLiveFilterref, host: Host) -> bool:
     nic = live_nic(host, action.guest, action.mac)
     binding = host.find_binding(action.port)
     bound = binding.filterref if binding else None
-    return nic is not None and nic.filterref == action.filterref and bound == action.filterref
+    moved = action.bridge is None or (nic is not None and nic.source == action.bridge)
+    return nic is not None and moved and nic.filterref == action.filterref and bound == action.filterref
 
 
 def _require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None) -> None:
@@ -115,7 +129,7 @@ def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule,
         host.open_gate(action.port)
         return
     try:
-        host.set_live_filterref(action.guest, action.mac, action.previous)
+        host.set_live_filterref(action.guest, action.mac, action.previous, action.previous_bridge)
     except HostTimeout:
         raise
     except HostError as second:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import singledispatch
 
 from reconciler.domain.compare import same_definition
+from reconciler.domain.parse import parse_nics
 from reconciler.errors import HostError, StaleError
-from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port
+from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port, sweep_port
 from reconciler.host.protocol import Host
 from reconciler.model.plan import (
     Action,
@@ -14,11 +15,16 @@ from reconciler.model.plan import (
     DefineFilter,
     DefineGuest,
     OpenGate,
+    RaiseLinks,
     RebuildPort,
+    RemoveRules,
+    RewriteSave,
     SetAutostart,
     StartGuest,
+    SweepPort,
     UndefineFilter,
 )
+from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.parse import parse_dump, parse_filter
 
 
@@ -95,6 +101,25 @@ def _(action: RebuildPort, host: Host) -> str:
 
 
 @_surprise.register
+def _(action: RewriteSave, host: Host) -> str:
+    domain = host.find_domain(action.guest)
+    image = domain.managed_save if domain else None
+    if image is None:
+        return "it has no managed-save image any more"
+    return "" if same_definition(image.xml, action.previous_xml) else "the definition in its image differs"
+
+
+@_surprise.register
+def _(action: RemoveRules | RaiseLinks, host: Host) -> str:
+    return ""
+
+
+@_surprise.register
+def _(action: SweepPort, host: Host) -> str:
+    return "the port is back" if action.port in host.devices() else ""
+
+
+@_surprise.register
 def _(action: OpenGate, host: Host) -> str:
     return "" if action.port in host.gated() else "its gate is open"
 
@@ -143,6 +168,34 @@ def _(action: StartGuest, host: Host) -> None:
 @perform.register
 def _(action: RebuildPort, host: Host) -> None:
     rebuild_port(action, host)
+
+
+@perform.register
+def _(action: RewriteSave, host: Host) -> None:
+    host.define_managed_save(action.guest, action.xml)
+    domain = host.find_domain(action.guest)
+    image = domain.managed_save if domain else None
+    if image is None or image.nics != parse_nics(action.xml):
+        raise HostError(f"libvirt accepted the definition in {action.guest}'s image and holds another one")
+
+
+@perform.register
+def _(action: RemoveRules, host: Host) -> None:
+    host.remove_rules(action.rules)
+    left = {rule.text for rule in Installed(host.rules(packets=True)).foreign(action.port)}
+    found = next((rule for rule in action.rules if rule.text in left), None)
+    if found is not None:
+        raise HostError(f"the rule `{found.text}` is still there after it was deleted")
+
+
+@perform.register
+def _(action: RaiseLinks, host: Host) -> None:
+    host.raise_links(action.families)
+
+
+@perform.register
+def _(action: SweepPort, host: Host) -> None:
+    sweep_port(action, host)
 
 
 @perform.register

@@ -11,15 +11,17 @@ import libvirt
 
 from reconciler.domain.binding import binding_xml, parse_binding
 from reconciler.domain.parse import parse_nics
-from reconciler.domain.rewrite import interface_xml, set_filterref
+from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
-from reconciler.host.address import daemon_pid, definition_names, namespaces_of, parse_uri
+from reconciler.host.address import daemon_pid, namespaces_of, network_devices, parse_uri
 from reconciler.host.backend import refuse_nftables
 from reconciler.host.deadline import Worker
+from reconciler.host.filter_files import definition_names, filter_file
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
+from reconciler.host.saved import read_saved_states
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.kernel import KernelRules
+from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.parse import parse_dump
@@ -87,7 +89,8 @@ class LibvirtHost:
         held = self._closure(roots)
         definitions = {f.definition.name: f.definition for f in held}
         packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
-        return Live(domains, held, bindings, self.rules(packets), self.gated())
+        rules = self.rules(packets)
+        return Live(domains, held, bindings, rules, self.gated(), self.devices())
 
     def find_filter(self, name: str) -> LiveFilter | None:
         handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
@@ -130,10 +133,14 @@ class LibvirtHost:
     def start_domain(self, guest: str) -> None:
         self._write(f"start the guest {guest}", self._required_domain(guest).create)
 
-    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
+    def devices(self) -> frozenset[str]:
+        return network_devices(self._daemon)
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
         handle = self._required_domain(guest)
         live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
-        device = interface_xml(set_filterref(live, mac, filterref), mac)
+        wanted = set_filterref(live, mac, filterref)
+        device = interface_xml(set_bridge(wanted, mac, bridge) if bridge else wanted, mac)
         self._write(
             f"change the filter of {guest}'s interface {mac}",
             lambda: handle.updateDeviceFlags(device, libvirt.VIR_DOMAIN_AFFECT_LIVE),
@@ -149,6 +156,19 @@ class LibvirtHost:
             self._write(f"delete the binding of {port}", handle.delete)
         xml = binding_xml(Binding(port, domain.name, nic.mac, filterref), domain.uuid)
         self._write(f"create the binding of {port}", lambda: self._connection.nwfilterBindingCreateXML(xml, 0))
+
+    def define_managed_save(self, guest: str, xml: str) -> None:
+        handle = self._required_domain(guest)
+        self._write(f"rewrite the managed-save image of {guest}", lambda: handle.managedSaveDefineXML(xml, 0))
+
+    def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
+        self._kernel.remove_rules(rules)
+
+    def raise_links(self, families: Iterable[Family]) -> None:
+        self._kernel.raise_links(families)
+
+    def sweep_port(self, port: str) -> None:
+        self._kernel.sweep_port(port)
 
     def close_gate(self, port: str) -> None:
         self._kernel.close_gate(port)
@@ -194,7 +214,8 @@ class LibvirtHost:
         xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
         definition = parse_dump(xml, f"filter/{name}")
         uuid = definition.uuid or ""
-        return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml)
+        file = filter_file(self._daemon, name, xml, definition)
+        return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml, file=file)
 
     def _find(self, what: str, lookup: Callable[[], Any]) -> Any | None:
         return self._found(lambda: self._ask(what, lookup))
@@ -231,11 +252,11 @@ def _read_domain(handle: Any) -> Domain:
         handle.UUIDString(),
         active,
         autostart=is_persistent and bool(handle.autostart()),
-        saved=bool(handle.hasManagedSaveImage()) or handle.snapshotNum() > 0,
         persistent=parse_nics(stored) if stored else (),
         live=parse_nics(running) if running else (),
         persistent_xml=stored,
         live_xml=running,
+        saved=read_saved_states(handle),
     )
 
 

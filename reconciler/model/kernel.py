@@ -70,9 +70,26 @@ class Ruleset:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignRule:
+    """A rule that libvirt does not ask for, as its tool prints it: `-A PREROUTING -i vnet0 -j ACCEPT`.
+
+    `removable`: it names a managed port, or it lets frames pass the port's own chains by.
+    """
+
+    family: Family
+    chain: str
+    text: str
+    removable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class KernelRules:
-    """One reading of a host. `ipv4` and `ipv6` are None where no filter in use has packet-level rules."""
+    """One reading of a host. `ipv4` and `ipv6` are None where no filter in use has packet-level rules.
+
+    `unheeded` are the families whose packet-level rules no bridged packet meets: br_netfilter is off for them.
+    """
 
     ethernet: Ruleset = Ruleset()
     ipv4: Ruleset | None = None
     ipv6: Ruleset | None = None
+    unheeded: frozenset[Family] = frozenset()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import Family, ForeignRule
 from reconciler.model.site import Disruption
 
 
@@ -54,13 +55,18 @@ class UndefineFilter:
 
 @dataclass(frozen=True, slots=True)
 class ChangeLiveFilterref:
-    """Change the filter of a running guest's interface behind the closed gate of its port."""
+    """Change the filter of a running guest's interface behind the closed gate of its port.
+
+    `bridge` and `previous_bridge` are None where it stays on its bridge.
+    """
 
     guest: str
     mac: str
     port: str
     filterref: FilterRef | None
     previous: FilterRef | None
+    bridge: str | None = None
+    previous_bridge: str | None = None
 
     kind = "change-live-filterref"
 
@@ -70,10 +76,13 @@ class ChangeLiveFilterref:
 
     def describe(self) -> str:
         new = self.filterref.filter if self.filterref else "no filter"
-        return f"switch {self.guest}'s port {self.port} to {new}, closed meanwhile"
+        moves = f" and move it to {self.bridge}" if self.bridge else ""
+        return f"switch {self.guest}'s port {self.port} to {new}{moves}, closed meanwhile"
 
     def inverse(self) -> Action:
-        return ChangeLiveFilterref(self.guest, self.mac, self.port, self.previous, self.filterref)
+        return ChangeLiveFilterref(
+            self.guest, self.mac, self.port, self.previous, self.filterref, self.previous_bridge, self.bridge
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,87 @@ class RebuildPort:
 
 
 @dataclass(frozen=True, slots=True)
+class RewriteSave:
+    """Replace the definition in a guest's managed-save image: what it will start with."""
+
+    guest: str
+    xml: str
+    previous_xml: str
+
+    kind = "rewrite-save"
+
+    @property
+    def target(self) -> str:
+        return f"guest/{self.guest}"
+
+    def describe(self) -> str:
+        return f"rewrite the definition in {self.guest}'s managed-save image"
+
+    def inverse(self) -> Action:
+        return RewriteSave(self.guest, self.previous_xml, self.xml)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRules:
+    """Take away rules of others that name a managed port, or let its frames pass its chains by."""
+
+    guest: str
+    port: str
+    rules: tuple[ForeignRule, ...]
+
+    kind = "remove-rules"
+
+    @property
+    def target(self) -> str:
+        return f"guest/{self.guest}"
+
+    def describe(self) -> str:
+        count = "a foreign rule" if len(self.rules) == 1 else f"{len(self.rules)} foreign rules"
+        return f"remove {count} before the chains of {self.guest}'s port {self.port}"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseLinks:
+    """Put libvirt's jumps before all other rules of FORWARD and INPUT, in one transaction."""
+
+    families: tuple[Family, ...]
+
+    kind = "raise-links"
+
+    @property
+    def target(self) -> str:
+        return "host"
+
+    def describe(self) -> str:
+        return f"put libvirt's jumps first in the {' and '.join(self.families)} rules"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPort:
+    """Delete the chains that libvirt left behind for a port that is gone."""
+
+    port: str
+
+    kind = "sweep-port"
+
+    @property
+    def target(self) -> str:
+        return f"port/{self.port}"
+
+    def describe(self) -> str:
+        return f"delete the rules of port {self.port}, which is gone"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class OpenGate:
     """Open a port that an interrupted run left closed, once its rules are proven; or forget a port that is gone."""
 
@@ -184,6 +274,10 @@ Action = (
     | SetAutostart
     | StartGuest
     | RebuildPort
+    | RewriteSave
+    | RemoveRules
+    | RaiseLinks
+    | SweepPort
     | OpenGate
 )
 

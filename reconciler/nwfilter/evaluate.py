@@ -44,7 +44,9 @@ class Evaluator:
     @classmethod
     def on(cls, rules: KernelRules, walker: Callable[[Ruleset], Walker] = Walker) -> Evaluator:
         """The rules of one reading of a host."""
-        return cls(rules.ethernet, rules.ipv4 or NO_IPV4_RULES, rules.ipv6 or NO_IPV6_RULES, walker=walker)
+        ipv4 = NO_IPV4_RULES if Family.IPV4 in rules.unheeded else rules.ipv4
+        ipv6 = NO_IPV6_RULES if Family.IPV6 in rules.unheeded else rules.ipv6
+        return cls(rules.ethernet, ipv4 or NO_IPV4_RULES, ipv6 or NO_IPV6_RULES, walker=walker)
 
     def case(self, case: Question, port: str) -> Verdict:
         """The fate of a case's frame: from the port to the outside, or the other way."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from reconciler.model.live import Live
+from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import DefineFilter, Plan, Step, UndefineFilter, Waiting, WaitReason
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.format import format_filter
@@ -15,7 +15,8 @@ from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
-from reconciler.plan.guests import GuestPlanner
+from reconciler.plan.ground import Ground
+from reconciler.plan.guests import guest_steps
 from reconciler.plan.handover import held_elsewhere, kept_elsewhere, with_hand_overs
 from reconciler.plan.learning import learners
 from reconciler.plan.order import StepCycle, held_back, ordered
@@ -43,9 +44,9 @@ def make_plan(
     rates = rates or Rates()
     reach = Reach(live)
     filters = tuple(_filter_steps(desired, live, host, reach, rates))
-    redefined = frozenset(step.action.name for step in filters if isinstance(step.action, DefineFilter))
-    planner = GuestPlanner(desired, live, host, redefined, reach, rates.rebuild)
-    guests = tuple(planner.steps())
+    redefined = {step.action.name: bool(step.rebuilds) for step in filters if isinstance(step.action, DefineFilter)}
+    ground = Ground(desired, live, host, redefined, reach, rates.rebuild)
+    guests = tuple(guest_steps(ground))
     changes = with_hand_overs((*filters, *guests), desired, live, host)
     steps = (*changes, *_prune_steps(desired, live, host, reach, changes))
     most = max(desired.policy.disruption, allow or Disruption.NONE)
@@ -60,7 +61,7 @@ def make_plan(
     waits = tuple(_waiting(step, reasons.get(step.id, _FOLLOWS)) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
     notes = tuple(_notes(filters, desired, reach))
-    plan = Plan(desired.source, host, chosen, (*planner.waiting, *waits), notes)
+    plan = Plan(desired.source, host, chosen, (*ground.waiting, *waits), notes)
     return replace(plan, digest=digest(plan))
 
 
@@ -78,9 +79,8 @@ def _forbidden(step: Step, most: Disruption, refusals: Mapping[str, _Reason]) ->
     return refusals.get(step.id)
 
 
-def _held(guest: str) -> _Reason:
-    hint = f"guest {guest}, which this site does not have here, still runs with the address: stop it first"
-    return WaitReason.UNSUPPORTED, hint
+def _held(holder: str) -> _Reason:
+    return WaitReason.UNSUPPORTED, f"{holder} still holds the address: stop the guest, or delete the snapshot, first"
 
 
 def _kept(guest: str) -> _Reason:
@@ -122,19 +122,30 @@ def digest(plan: Plan) -> str:
 def _filter_steps(desired: Desired, live: Live, host: str, reach: Reach, rates: Rates) -> Iterator[Step]:
     for wanted in Tolerance(desired.ignore).filters(wanted_filters(desired, host), live):
         held = live.filter(wanted.name)
-        if held is not None and held.definition == wanted:
+        is_same = held is not None and held.definition == wanted
+        if held is not None and is_same and held.file is FilterFile.SAME:
             continue
-        rebuilds = len(reach.bindings(wanted.name)) if held else 0
+        rebuilds = len(reach.bindings(wanted.name)) if held and not is_same else 0
         xml = format_filter(wanted, held.uuid if held else mark_uuid(wanted.name))
         yield Step(
             f"filter:{wanted.name}",
             DefineFilter(wanted.name, xml, held.xml if held else None),
-            "its definition differs from the site" if held else "the site has it, libvirt does not",
+            _reason(held, is_same=is_same),
             Disruption.REBUILD if rebuilds else Disruption.NONE,
             rebuilds,
             rates.write + rebuilds * rates.rebuild,
             after=tuple(f"filter:{name}" for name in wanted.references),
         )
+
+
+def _reason(held: LiveFilter | None, *, is_same: bool) -> str:
+    if held is None:
+        return "the site has it, libvirt does not"
+    if not is_same:
+        return "its definition differs from the site"
+    if held.file is FilterFile.ABSENT:
+        return "its file is gone: libvirt would lose it at its next start"
+    return "its file is not what libvirt holds, and comes into force at its next start"
 
 
 def _prune_steps(desired: Desired, live: Live, host: str, reach: Reach, changes: tuple[Step, ...]) -> Iterator[Step]:

@@ -39,16 +39,37 @@ def with_hand_overs(steps: tuple[Step, ...], desired: Desired, live: Live, host:
 
 
 def held_elsewhere(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> dict[str, str]:
-    """Steps that claim an address which a running guest outside this site holds by a filter of ours, and that guest."""
+    """Steps that claim an address which somebody holds whom no step makes release it, and who that is.
+
+    A running guest outside this site that holds it by a filter of ours; a snapshot of any guest.
+    """
     managed = {guest.name for guest in desired.guests_on(host)}
     strangers = [domain for domain in live.domains if domain.name not in managed]
+    snapshots = tuple(_in_snapshots(live, _guards(desired, host)))
     found: dict[str, str] = {}
     for claimer in _owners(steps, desired, live, host):
         claimed = claimer.wanted - claimer.held
         for domain in strangers if claimed else ():
             if any(_is_ours(live, nic) and overlap(claimed, held_networks(live, nic.filterref)) for nic in domain.live):
-                found.update(dict.fromkeys(claimer.steps, domain.name))
+                found.update(dict.fromkeys(claimer.steps, f"guest {domain.name}, which this site does not have here,"))
+        for name, nic in snapshots if claimed else ():
+            if nic.mac != claimer.key[1] and overlap(claimed, held_networks(live, nic.filterref)):
+                found.update(dict.fromkeys(claimer.steps, name))
     return found
+
+
+def _guards(desired: Desired, host: str) -> frozenset[str]:
+    guests = desired.guests_on(host)
+    return frozenset(guard_name(guest.name, interface.mac) for guest in guests for interface in guest.interfaces)
+
+
+def _in_snapshots(live: Live, guards: frozenset[str]) -> Iterator[tuple[str, Nic]]:
+    """Interfaces of snapshots, but for those with a guard of the site: what that allows, the site says."""
+    for domain in live.domains:
+        for state in domain.saved:
+            for nic in () if state.can_be_rewritten else state.nics:
+                if nic.filterref and nic.filterref.filter not in guards:
+                    yield f"{state.name} of guest {domain.name}", nic
 
 
 def kept_elsewhere(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> dict[str, str]:
@@ -91,9 +112,9 @@ def _owners(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) ->
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
         for interface in guest.interfaces:
-            nics = [nic for nic in (*domain.live, *domain.persistent) if nic.mac == interface.mac] if domain else []
+            nics = [nic for nic in domain.nics if nic.mac == interface.mac] if domain else []
             held = frozenset().union(*(held_networks(live, nic.filterref) for nic in nics)) if nics else frozenset()
             guard = f"filter:{guard_name(guest.name, interface.mac)}" if interface.attach is Attach.GUARD else ""
-            own = (guard, f"live:{guest.name}:{interface.mac}", f"guest:{guest.name}")
+            own = (guard, f"live:{guest.name}:{interface.mac}", f"saved:{guest.name}", f"guest:{guest.name}")
             mine = tuple(step for step in own if step in planned)
             yield _Owner((guest.name, interface.mac), held, wanted_networks(interface), mine)

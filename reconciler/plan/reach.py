@@ -31,10 +31,10 @@ class Reach:
         """Who still reaches a filter after the site is applied, `gone` filters left out; None when nobody does."""
         managed = {guest.name: guest.interfaces for guest in desired.guests}
         for domain in self._live.domains:
-            if domain.saved and name.startswith(f"guard-{domain.name.lower()}-"):
-                return f"saved state of guest/{domain.name}"
-            nics = (*domain.persistent, *domain.live)
-            for nic in nics:
+            for state in domain.saved:
+                if any(nic.filterref and name in self.closure(nic.filterref.filter) for nic in state.nics):
+                    return f"{state.name} of guest/{domain.name}"
+            for nic in (*domain.persistent, *domain.live):
                 wanted = _wanted_reference(domain.name, nic.mac, managed.get(domain.name, ()))
                 current = nic.filterref.filter if nic.filterref else None
                 if any(name in self.closure(r) for r in (wanted or current,) if r):

@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.errors import ReconcilerError, SiteError
 from reconciler.model.adoption import Omission
 from reconciler.model.change import Change, Proposal
-from reconciler.model.coverage import FilterCoverage, InterfaceStatus
+from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
 from reconciler.model.drift import Drift
 from reconciler.model.kernel import RuleSource
 from reconciler.model.mend import Mend
@@ -242,6 +242,15 @@ def statuses(found: Iterable[InterfaceStatus]) -> list[Document]:
         }
         for each in found
     ]
+
+
+def unmanaged(found: Unmanaged) -> Document:
+    """What the host has and the site does not name."""
+    return {
+        "guests": list(found.guests),
+        "interfaces": [{"guest": guest, "mac": mac} for guest, mac in found.interfaces],
+        "filters": list(found.filters),
+    }
 
 
 def execution(done: Execution | None) -> Document | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from reconciler.model.coverage import Coverage, FilterCoverage, InterfaceStatus
+from reconciler.model.coverage import Coverage, FilterCoverage, InterfaceStatus, Unmanaged
 from reconciler.model.outcome import Case, InterfaceProof, Proof
 from reconciler.model.trace import PathStep, Trace
 from reconciler.report.text import PROOF_STYLES, escape
@@ -109,6 +109,15 @@ def _show_leaks(console: Console, interfaces: Iterable[InterfaceStatus]) -> None
     for leaks, guests in leaking.items():
         told = f"leaks of {_some(dict.fromkeys(guests))}: {_some(leaks)}"
         console.print(escape(told), style="dim")
+
+
+def show_unmanaged(console: Console, found: Unmanaged) -> None:
+    """A line a kind, for what nobody here looks after."""
+    interfaces = tuple(f"{guest} {mac}" for guest, mac in found.interfaces)
+    for kind, names in (("guest", found.guests), ("interface", interfaces), ("filter", found.filters)):
+        if names:
+            plural = "" if len(names) == 1 else "s"
+            console.print(escape(f"not of this site: {len(names)} {kind}{plural}: {_some(names)}"), style="dim")
 
 
 def show_filter_coverage(console: Console, filters: Iterable[FilterCoverage]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import app
 from reconciler.errors import UsageError
+from reconciler.model.coverage import Unmanaged
 from reconciler.report import document as json_document
 from reconciler.settings import settle
 from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json, survey
@@ -134,15 +135,19 @@ def status(arguments: Arguments) -> int:
         settings = settle(arguments)
         desired = app.load_site(settings)
         parts: dict[str, Any] = {"host": None, "source": desired.source}
+        unmanaged = Unmanaged()
         found = app.desired_status(settings, desired, whole_battery=_has_scapy())
     else:
         _, seen = survey(arguments)
         parts = {"host": seen.host, "source": seen.desired.source}
+        unmanaged = app.unmanaged_of(seen)
+        parts["unmanaged"] = json_document.unmanaged(unmanaged)
         found = app.status_of(seen, whole_battery=_has_scapy())
     if arguments.output == "json":
         print_json(json_document.document("status", **parts, interfaces=json_document.statuses(found)))
         return EXIT_OK
-    from reconciler.report.guests import show_status
+    from reconciler.report.guests import show_status, show_unmanaged
 
     show_status(console(), found)
+    show_unmanaged(console(), unmanaged)
     return EXIT_OK
