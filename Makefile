@@ -19,7 +19,9 @@ PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-config-nwfi
 # Newer releases keep these apart; where they do not exist they are part of the packages above.
 SPLIT_PACKAGES := libvirt-daemon-driver-nwfilter libvirt-daemon-log libvirt-daemon-common
 
-.PHONY: help demo test test-full check lint format bench install packages rights clean
+FUZZ_SECONDS ?= 600
+
+.PHONY: help demo fuzz test test-full check lint format bench install packages rights clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +37,11 @@ test: install ## every test, the long random ones as a seeded sample
 test-full: install ## every test without a limit on the random ones
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider --full
 
+fuzz: install ## random filters against libvirt, the parser, the rules and the mends, for FUZZ_SECONDS (600)
+	@end=$$(( $$(date +%s) + $(FUZZ_SECONDS) )); round=0; \
+	while [ $$(date +%s) -lt $$end ]; do round=$$(( round + 1 )); echo "== round $$round"; \
+	  $(SUDO) $(CURDIR)/$(BIN)/python -m pytest -q -x -p no:cacheprovider --fuzz -m fuzz; done
+
 check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host needed
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -m "not lab"
 
@@ -47,7 +54,7 @@ format: $(VENV)/installed ## write the code as ruff formats it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: install ## what a run, a merge request and a rebuild cost, and what each filter leaks
-	@for each in noop_diff check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
+	@for each in noop_diff check check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
 
 install: packages $(VENV)/installed
 

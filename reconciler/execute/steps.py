@@ -25,7 +25,7 @@ from reconciler.model.plan import (
     UndefineFilter,
 )
 from reconciler.nwfilter.installed import Installed
-from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.parse import parse_dump, parse_filter
 
 
 def is_done(action: Action, host: Host) -> bool:
@@ -56,7 +56,7 @@ def _(action: DefineFilter, host: Host) -> str:
         return "" if action.previous_xml is None else "it is gone"
     if action.previous_xml is None:
         return "it exists already"
-    return "" if held.definition == parse_filter(action.previous_xml) else "its definition differs"
+    return "" if held.definition == parse_dump(action.previous_xml) else "its definition differs"
 
 
 @_surprise.register
@@ -64,7 +64,7 @@ def _(action: UndefineFilter, host: Host) -> str:
     held = host.find_filter(action.name)
     if held is None:
         return ""
-    return "" if held.definition == parse_filter(action.previous_xml) else "its definition differs"
+    return "" if held.definition == parse_dump(action.previous_xml) else "its definition differs"
 
 
 @_surprise.register

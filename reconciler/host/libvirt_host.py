@@ -24,7 +24,7 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.nwfilter.guard import mark_uuid
-from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
 
 T = TypeVar("T")
@@ -212,7 +212,7 @@ class LibvirtHost:
 
     def _live_filter(self, name: str, handle: Any) -> LiveFilter:
         xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
-        definition = parse_filter(xml, f"filter/{name}")
+        definition = parse_dump(xml, f"filter/{name}")
         uuid = definition.uuid or ""
         file = filter_file(self._daemon, name, xml, definition)
         return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml, file=file)

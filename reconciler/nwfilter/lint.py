@@ -169,6 +169,8 @@ class _Linter:
         if own is None or element.name not in ETHERNET_PROTOCOLS or element.name in (own, "mac"):
             return None
         message = f"<{element.name}> matches nothing in the chain {chain}: other frames come there"
+        if element.name == "stp":  # libvirt asks for its destination alone, and no ethertype
+            message = f"<stp> finds no BPDU in the chain {chain}, but any frame there to 01:80:c2:00:00:00"
         hint = f"write <{own}>, or move the rule to a filter with another chain"
         return self._problem("filter-chain-protocol", element, None, message, hint)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import libvirt
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from samples.odd_filters import DIFFERENT, ODD_FILTERS, REFUSED, Odd, Refused
-from sizes import examples
+from sizes import examples, seeded
 from strategies import filter_texts
 
 from reconciler.nwfilter.format import format_filter
@@ -31,7 +31,7 @@ DECLINED_HERE = {"filter-comment-garbled", "xml-doctype"}
 
 Oracle = Callable[[str], str | None]
 ORACLE_SETTINGS = settings(
-    max_examples=examples(400, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(1000, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -96,14 +96,16 @@ def test_libvirt_refuses_these(oracle: Oracle, case: Refused) -> None:
     assert oracle(case.text.replace("¦", "")) is None
 
 
-@seed(20240601)
+@pytest.mark.fuzz
+@seeded(20240601)
 @ORACLE_SETTINGS
 @given(text=filter_texts(SCRATCH))
 def test_any_filter(oracle: Oracle, text: str) -> None:
     agree(oracle, text)
 
 
-@seed(20240602)
+@pytest.mark.fuzz
+@seeded(20240602)
 @ORACLE_SETTINGS
 @given(text=filter_texts(SCRATCH, wrong=True))
 def test_any_filter_with_mistakes(oracle: Oracle, text: str) -> None:

@@ -161,6 +161,7 @@ def test_shared_filters(bench: Bench, name: str) -> None:
     assert agree(bench, SHARED.get, reference(name, **lists, **segment)) == "same"
 
 
+@pytest.mark.fuzz
 def test_any_rule(bench: Bench) -> None:
     """A refusal that we did not foresee is the tools' own affair; rules that differ are ours."""
     outcomes = Counter[str]()
