@@ -84,6 +84,13 @@ class PolicyError(ReconcilerError):
     exit_code = 3
 
 
+class PublishError(ReconcilerError):
+    """A report did not get where it should. What was applied stands; the next run tries to post it again."""
+
+    exit_code = 4
+    retryable = True
+
+
 def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
     """A hint at the most similar words that would have been right, or none."""
     from difflib import get_close_matches

@@ -62,6 +62,7 @@ def git_server(root: Path, certificate: Path) -> Iterator[GitServer]:
 def _handler(told: GitServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._answer(b"")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from reconciler.errors import SourceError
 from reconciler.git.access import Access
-from reconciler.git.commands import Commands, DeadlinePassed
+from reconciler.git.bare import open_bare
+from reconciler.git.commands import DeadlinePassed
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
@@ -35,7 +36,7 @@ class Mirror:
         self._access = access
         self._refspec = refspec
         self._called = called
-        self.commands = self._open(folder)
+        self.commands = open_bare(folder, access)
 
     def fetch(self) -> None:
         """Fetch what the refspec names; refs that the remote has no more go. Shallow, where the server allows that.
@@ -110,23 +111,6 @@ class Mirror:
             time.sleep(pause)
             pause *= 4
 
-    def _open(self, folder: Path) -> Commands:
-        """git asks whether it trusts a local remote's owner: the operator, who named it, does."""
-        configuration = folder.parent / "gitconfig"
-        path = self._access.url.removeprefix("file://")
-        trusted = f"[safe]\n\tdirectory = {_quoted(path)}\n\tdirectory = {_quoted(path + '/.git')}\n"
-        text = trusted if self._access.is_local else ""
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not configuration.exists() or configuration.read_text() != text:
-                configuration.write_text(text)
-        except OSError as error:
-            raise SourceError(f"the mirror {folder} cannot be made ({error.strerror}); nothing was done") from error
-        commands = Commands(folder, configuration, self._access)
-        if not (folder / "HEAD").exists():
-            commands.run("init", "--quiet", "--bare", "--template=", what="make the mirror")
-        return commands
-
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
@@ -149,8 +133,3 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

@@ -21,6 +21,7 @@ from reconciler.records.commits import (
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
+    from reconciler.git.access import Access
     from reconciler.model.outcome import Execution
     from reconciler.source.following import Following
     from reconciler.source.snapshot import Snapshot
@@ -119,14 +120,19 @@ def _demand(wanted: Following) -> str:
     return f"{wanted.called}, signature {wanted.signature}"
 
 
-def following(settings: Settings) -> Following:
+def access(settings: Settings) -> Access:
     from reconciler.git.access import Access
-    from reconciler.source.following import Following, Signature
 
     git = settings.git
     assert settings.repository is not None
-    access = Access(
+    return Access(
         settings.repository, git.token, git.token_user, git.ssh_key, git.known_hosts, git.ca_file, git.timeout
     )
+
+
+def following(settings: Settings) -> Following:
+    from reconciler.source.following import Following, Signature
+
+    git = settings.git
     branch = None if git.tags or git.ref else settings.branch
-    return Following(access, branch, git.tags, git.ref, Signature(git.signature), git.signers, git.keyring)
+    return Following(access(settings), branch, git.tags, git.ref, Signature(git.signature), git.signers, git.keyring)

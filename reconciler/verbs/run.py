@@ -7,9 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from reconciler.report.run import run_document, summary
-from reconciler.settings import settle
+from reconciler.settings import Settings, settle
 from reconciler.stories import run as story
+from reconciler.stories.publishing import publish
 from reconciler.verbs.common import (
+    EXIT_OK,
     Arguments,
     add_allow_option,
     add_rewind_option,
@@ -18,6 +20,8 @@ from reconciler.verbs.common import (
     tell_interrupted,
     tell_progress,
 )
+
+EXIT_UNREPORTED = 4
 
 if TYPE_CHECKING:
     from reconciler.model.report import Report
@@ -32,14 +36,15 @@ def run(arguments: Arguments) -> int:
     settings = settle(arguments)
     tell_interrupted(settings)
     told = story.run(settings, tell_progress, arguments.allow)
-    return _tell(arguments, told)
+    return _tell(arguments, settings, told)
 
 
 def report(arguments: Arguments) -> int:
-    return _tell(arguments, story.report(settle(arguments)))
+    settings = settle(arguments)
+    return _tell(arguments, settings, story.report(settings))
 
 
-def _tell(arguments: Arguments, told: Report) -> int:
+def _tell(arguments: Arguments, settings: Settings, told: Report) -> int:
     if arguments.output == "text":
         print(summary(told))
         _show(told)
@@ -51,7 +56,10 @@ def _tell(arguments: Arguments, told: Report) -> int:
         print(problem_lines(told.problems), file=sys.stderr)
     if told.trouble is not None:
         tell_error(told.trouble)
-    return story.exit_code(told)
+    failures = publish(settings, told)
+    for failure in failures:
+        tell_error(failure)
+    return story.exit_code(told) or (EXIT_UNREPORTED if failures else EXIT_OK)
 
 
 def _show(told: Report) -> None:
