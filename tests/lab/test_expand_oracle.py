@@ -22,31 +22,32 @@ from sizes import examples
 from strategies import CHAINS, rules
 
 from reconciler.domain.binding import binding_xml
+from reconciler.host.address import namespaces_of
+from reconciler.host.backend import said_backend
+from reconciler.host.kernel import Kernel
 from reconciler.lab import burst, labs
 from reconciler.lab.handle import Lab
 from reconciler.lab.ports import Port, add_port
 from reconciler.model.filter import FilterRef, NwFilter, Rule, canonical_parameters
 from reconciler.model.guest import Interface
-from reconciler.model.kernel import Family, Ruleset
+from reconciler.model.kernel import Backend, KernelRules
 from reconciler.model.live import Binding
 from reconciler.nwfilter.battery import BatteryCase, Direction, battery
 from reconciler.nwfilter.compare_rules import rule_differences
 from reconciler.nwfilter.decode import decode
-from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
 from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.instances import CannotInstantiate
-from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.matches import UnknownMatch
+from reconciler.nwfilter.nftables import TABLES
 from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.syntax import FilterSyntax
 
 pytestmark = pytest.mark.lab
 
-STOCK = {f.name: f for f in (parse_filter(p.read_bytes()) for p in Path("/etc/libvirt/nwfilter").glob("*.xml"))}
 SHARED = shared_filters()
-SAVERS = {Family.IPV4: "iptables-save", Family.IPV6: "ip6tables-save"}
 
 VALUES = {
     "IP": ("10.0.0.1", "10.0.0.2", "10.0.0.1"),
@@ -60,6 +61,9 @@ VALUES = {
     "B": ("5", "6", "7"),
     "X": ("9", "10"),
 }
+
+
+Lookup = Callable[[str], NwFilter | None]
 
 
 def reference(name: str, **changes: tuple[str, ...]) -> FilterRef:
@@ -76,10 +80,29 @@ class Bench:
     port: Port
     peer: Port
 
-    def read_back(self) -> tuple[Ruleset, Ruleset, Ruleset]:
-        ethernet = parse_ebtables(self.lab.run(["ebtables-save"]).stdout)
-        ipv4, ipv6 = (parse_iptables(self.lab.run([saver]).stdout, family) for family, saver in SAVERS.items())
-        return ethernet, ipv4, ipv6
+    @property
+    def backend(self) -> Backend:
+        return self.lab.system.backend
+
+    def held(self, name: str) -> NwFilter | None:
+        """A filter as libvirt has it: each release ships its own."""
+        try:
+            return parse_filter(self.connection.nwfilterLookupByName(name).XMLDesc())
+        except libvirt.libvirtError:
+            return None
+
+    def read_back(self) -> KernelRules:
+        pid = self.lab.daemon_pid
+        assert pid
+        rules = Kernel(namespaces_of(pid), said_backend(Path(f"/proc/{pid}/root"))).rules(packets=True)
+        assert rules.backend is self.backend
+        return rules
+
+    def foretold(self, lookup: Lookup, ref: FilterRef) -> Expected | None:
+        try:
+            return expand(lookup, ref, MAC, "p0", self.backend)
+        except CannotInstantiate:
+            return None
 
     @contextmanager
     def defined(self, filters: Sequence[NwFilter]) -> Iterator[None]:
@@ -96,11 +119,21 @@ class Bench:
     def bound(self, ref: FilterRef) -> Iterator[None]:
         """A filter on the port while a block runs. Raises libvirtError where libvirt refuses."""
         binding = Binding(self.port.name, "guest", MAC, ref)
-        bound = self.connection.nwfilterBindingCreateXML(binding_xml(binding, str(uuid.uuid4())))
+        try:
+            bound = self.connection.nwfilterBindingCreateXML(binding_xml(binding, str(uuid.uuid4())))
+        except libvirt.libvirtError:
+            self._sweep()
+            raise
         try:
             yield
         finally:
             bound.delete()
+
+    def _sweep(self) -> None:
+        """libvirt leaves temporary chains of nft behind when it fails, and builds the next rules into them."""
+        if self.backend is Backend.NFTABLES:
+            for table in TABLES.values():
+                self.lab.run(["nft", "delete", "table", "bridge", table], check=False)
 
     def send(self, source: Port, target: Port, frames: Sequence[bytes]) -> list[bool]:
         """Whether each frame, sent at the guest's end of a port, is heard at that of another.
@@ -123,19 +156,9 @@ def bench() -> Iterator[Bench]:
         connection.close()
 
 
-Lookup = Callable[[str], NwFilter | None]
-
-
-def foretold(lookup: Lookup, ref: FilterRef) -> Expected | None:
-    try:
-        return expand(lookup, ref, MAC, "p0")
-    except CannotInstantiate:
-        return None
-
-
 def agree(bench: Bench, lookup: Lookup, ref: FilterRef) -> str:
     """Asserts that the foretold rules are those of libvirt; "same", or who refused."""
-    expected = foretold(lookup, ref)
+    expected = bench.foretold(lookup, ref)
     try:
         with bench.bound(ref):
             actual = bench.read_back()
@@ -143,15 +166,15 @@ def agree(bench: Bench, lookup: Lookup, ref: FilterRef) -> str:
         return "refused" if expected is None else "refused unforeseen"
     if expected is None:
         return "not foretold"
-    differences = [difference for ruleset in actual for difference in rule_differences(expected, ruleset)]
+    differences = [difference for ruleset in actual.rulesets for difference in rule_differences(expected, ruleset)]
     assert not differences, differences
     return "same"
 
 
-@pytest.mark.parametrize("name", sorted(STOCK))
+@pytest.mark.parametrize("name", sorted(STOCK_FILTERS))
 def test_stock_filters(bench: Bench, name: str) -> None:
     server = ("2001:db8::254",) if name == "allow-dhcpv6-server" else VALUES["DHCPSERVER"]
-    assert agree(bench, STOCK.get, reference(name, DHCPSERVER=server)) == "same"
+    assert agree(bench, bench.held, reference(name, DHCPSERVER=server)) == "same"
 
 
 @pytest.mark.parametrize("name", sorted(SHARED))
@@ -280,9 +303,11 @@ def assert_battery(bench: Bench, subject: Interface) -> None:
     """What is foretold, what is read back and what frames do agree; only what no rule can tell is wrong."""
     cases = battery(subject)
     ref = filterref(subject)
-    predicted = Evaluator.of(expand(SHARED.get, ref, MAC, "p0"))
+    expected = bench.foretold(SHARED.get, ref)
+    assert expected
+    predicted = Evaluator.of(expected)
     with bench.bound(ref):
-        read_back = Evaluator(*bench.read_back())
+        read_back = Evaluator.on(bench.read_back())
         frames = heard(bench, cases)
     told = {case.id: predicted.case(case, "p0").passes for case in cases}
     assert told == {case.id: read_back.case(case, "p0").passes for case in cases}
@@ -293,13 +318,13 @@ def assert_battery(bench: Bench, subject: Interface) -> None:
 
 def decided(bench: Bench, definition: NwFilter, frames: Sequence[bytes]) -> Counter[str]:
     """Asserts that frames fare as foretold; counts what decided, and how often frames passed and not."""
-    expected = foretold({"scratch": definition}.get, reference("scratch"))
+    expected = bench.foretold({"scratch": definition}.get, reference("scratch"))
     counts = Counter[str]()
     if expected is None:
         return counts
     predicted = Evaluator.of(expected)
     with bench.defined([definition]), bench.bound(reference("scratch")):
-        read_back = Evaluator(*bench.read_back())
+        read_back = Evaluator.on(bench.read_back())
         passed = bench.send(bench.port, bench.peer, frames)
     for data, arrived in zip(frames, passed, strict=True):
         try:
