@@ -38,10 +38,10 @@ def nft_rule(instance: Instance, attributes: Attributes, direction: str, *, reve
 
 
 def needs_connection(instance: Instance) -> bool:
-    """Whether a rule of packets asks for the state of a connection."""
+    """Whether a rule of packets asks for the state of a connection; libvirt takes no variable for one."""
     rule = instance.rule
-    states = {name: text for match in rule.matches for name, text in match.attributes}.get("state")
-    return rule.statematch and (rule.action == "accept" or bool(states))
+    states = {name: text for match in rule.matches for name, text in match.attributes}.get("state", "$")
+    return rule.statematch and (rule.action == "accept" or not states.startswith("$"))
 
 
 def _conditions(instance: Instance, attributes: Attributes, direction: str, reverse: bool) -> Conditions:

@@ -22,9 +22,11 @@ from sizes import examples
 from strategies import CHAINS, rules
 
 from reconciler.domain.binding import binding_xml
+from reconciler.host import processes
 from reconciler.host.address import namespaces_of
 from reconciler.host.backend import said_backend
 from reconciler.host.kernel import Kernel
+from reconciler.host.processes import Namespaces
 from reconciler.lab import burst, labs
 from reconciler.lab.handle import Lab
 from reconciler.lab.ports import Port, add_port
@@ -84,6 +86,13 @@ class Bench:
     def backend(self) -> Backend:
         return self.lab.system.backend
 
+    @property
+    def tools(self) -> Namespaces | None:
+        """Where the programs that make and read rules run: with the daemon's own files."""
+        pid = self.lab.daemon_pid
+        assert pid
+        return namespaces_of(pid)
+
     def held(self, name: str) -> NwFilter | None:
         """A filter as libvirt has it: each release ships its own."""
         try:
@@ -93,8 +102,7 @@ class Bench:
 
     def read_back(self) -> KernelRules:
         pid = self.lab.daemon_pid
-        assert pid
-        rules = Kernel(namespaces_of(pid), said_backend(Path(f"/proc/{pid}/root"))).rules(packets=True)
+        rules = Kernel(self.tools, said_backend(Path(f"/proc/{pid}/root"))).rules(packets=True)
         assert rules.backend is self.backend
         return rules
 
@@ -133,7 +141,7 @@ class Bench:
         """libvirt leaves temporary chains of nft behind when it fails, and builds the next rules into them."""
         if self.backend is Backend.NFTABLES:
             for table in TABLES.values():
-                self.lab.run(["nft", "delete", "table", "bridge", table], check=False)
+                processes.run(["nft", "delete", "table", "bridge", table], within=self.tools, check=False)
 
     def send(self, source: Port, target: Port, frames: Sequence[bytes]) -> list[bool]:
         """Whether each frame, sent at the guest's end of a port, is heard at that of another.
