@@ -2,7 +2,8 @@
 
 nft leaves out what a later match implies (`ether type ip` before `ip saddr`), prints ports by the protocol that it
 knows (`th dport` as `tcp dport`), and joins raw fields that stand side by side. So does this form. Conditions are
-sorted, since all of a rule's must hold. A listing cannot tell `ether type ip` from `meta protocol ip` before such a match; they differ for tagged frames.
+sorted, since all of a rule's must hold. A listing cannot tell `ether type ip` from `meta protocol ip` before such a
+match; they differ for tagged frames.
 """
 
 from __future__ import annotations
