@@ -16,6 +16,7 @@ from random import Random
 import libvirt
 import pytest
 import sizes
+from extension_headers import is_extended
 from hypothesis import assume, given, reject, settings
 from interfaces import MAC, SPECIAL, filterref, random_interface, shared_filters
 from random_packets import ethernet_element, frame, packet_element, rule
@@ -41,7 +42,6 @@ from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
 from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.format import format_filter
-from reconciler.nwfilter.frame import Frame, Packet
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.matches import UnknownMatch
 from reconciler.nwfilter.nftables import TABLES
@@ -350,16 +350,6 @@ def assert_battery(bench: Bench, subject: Interface) -> None:
     wrong = {case.id for case in cases if frames[case.id] != (case.expected == "pass")}
     unseen = {case.id for case in cases if bench.backend is Backend.NFTABLES and is_extended(case.frame)}
     assert wrong - unseen == {case.id for case in cases if case.inexpressible} - unseen
-
-
-def is_extended(frame: Frame) -> bool:
-    """Whether something stands between the header of IPv6 and its transport: `ip6 nexthdr` of nft does not look behind.
-
-    So libvirt's rules of nft let router advertisements behind an extension header pass, and stop reports of multicast
-    listeners, which always have one.
-    """
-    packet = frame.payload
-    return isinstance(packet, Packet) and packet.next_header not in (None, packet.transport.protocol)
 
 
 def decided(bench: Bench, definition: NwFilter, frames: Sequence[bytes]) -> Counter[str]:
