@@ -182,7 +182,7 @@ def test_nobody_claims_an_address_that_an_ignored_interface_keeps(tmp_path: Path
     )
     plan = make_plan(later, before.inspect(), HOST)
     assert plan.steps == ()
-    assert [(each.target, "web01 keeps the address" in each.hint) for each in plan.waiting] == [
+    assert [(each.target, "guest web01, of which the site ignores" in each.hint) for each in plan.waiting] == [
         ("filter/guard-db01-000002", True)
     ]
 
