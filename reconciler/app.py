@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
     from reconciler.nwfilter.variables import Lookup
+    from reconciler.source.snapshot import Snapshot
 
 Notify = Callable[[str, Step], None]
 Address = IPv4Address | IPv6Address
@@ -46,26 +47,26 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What an apply did: its plan, how the steps ended (None when there were none), and what is left."""
+    """What an apply did: what it found, its plan, how the steps ended (None when there were none), and what is left."""
 
     plan: Plan
     execution: Execution | None
     drift: tuple[Drift, ...]
     proofs: tuple[InterfaceProof, ...]
+    found: tuple[Drift, ...] = ()
 
 
-def read_site(settings: Settings) -> tuple[dict[str, bytes], str]:
+def read_site(settings: Settings) -> Snapshot:
     """The site's files and where they are from: a commit, or a folder."""
     if settings.repository is not None:
-        from reconciler.source.repository import read_repository
+        from reconciler.stories import following
 
-        snapshot = read_repository(settings.repository, settings.branch, settings.var / "mirror")
-        return snapshot.files, snapshot.commit
-    from reconciler.source.folder import read_folder
+        return following.read_pinned(settings) if settings.commit else following.newest(settings)
+    from reconciler.source.folder import look_at_folder
 
     if settings.site is None:
         raise UsageError("there is no site: neither --site, --repo nor a folder ./state", hint="name one of them")
-    return read_folder(settings.site), str(settings.site)
+    return look_at_folder(settings.site)
 
 
 def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mending:
@@ -89,8 +90,8 @@ def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mend
 def load_site(settings: Settings) -> Desired:
     from reconciler.load import load
 
-    files, source = read_site(settings)
-    return load(files, source)
+    found = read_site(settings)
+    return load(found.files, found.commit, found.odd)
 
 
 def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
@@ -106,7 +107,7 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     if settings.site is None:
         raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
     snapshot = read_base(settings.site, base)
-    before, problems = examine(snapshot.files, snapshot.commit)
+    before, problems = examine(snapshot.files, snapshot.commit, snapshot.odd)
     reasons = (line.partition(":") for line in messages_since(settings.site, snapshot.commit).splitlines())
     said = next((text.strip() for word, _, text in reasons if word.casefold() == "allow-widening"), "")
     if before is None:
@@ -276,23 +277,27 @@ def apply(
     `StaleError`. Nothing is written when there is nothing to do.
     """
     from reconciler.execute.lock import exclusive
+    from reconciler.stories import following
 
     with exclusive(settings.var):
         desired = load_site(settings)
         host = open_host(settings)
         seen = survey(desired, host, host_name(settings, desired))
+        found = seen.drift
         plan = plan_of(seen, allow)
         if expected_digest is not None and plan.digest != expected_digest:
             raise StaleError(
                 "the site or the host is not what the plan was made for; nothing was done",
                 hint="make a new plan and look at it",
             )
-        execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
+        with following.applying(settings, desired.source) as outcome:
+            execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
+            outcome.take(execution)
         if execution is not None:
             seen = survey(desired, host, seen.host)
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
-        return Application(plan, execution, seen.drift, proofs_of(seen))
+        return Application(plan, execution, seen.drift, proofs_of(seen), found)
 
 
 def _execute(

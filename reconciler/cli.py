@@ -7,25 +7,30 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, app
 from reconciler.errors import ReconcilerError, SiteError, UsageError
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs import adopt, check, guests
+from reconciler.verbs import adopt, check, guests, unattended
 from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
     Arguments,
+    add_allow_option,
+    add_rewind_option,
     console,
+    print_document,
     print_json,
     survey,
+    tell_error,
     tell_ignored,
     tell_interrupted,
+    tell_progress,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +80,10 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--var", metavar="DIR", type=Path, help="journal, mirror and lock (/var/lib/reconciler)")
     parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
     parser.add_argument(
-        "--output", choices=("text", "json", "junit"), default="text", help="what goes to stdout (junit: check)"
+        "--output",
+        choices=("text", "json", "markdown", "html", "junit"),
+        default="text",
+        help="what goes to standard output (junit: check)",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     look = _verb(verbs, "check", check.run, "look at the site alone: every problem of every file, without a host")
@@ -89,7 +97,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "plan", metavar="PLANFILE", nargs="?", type=Path, help="apply only if the plan is still this one"
     )
     apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
-    apply.add_argument("--allow", metavar="CLASS", type=_disruption, help="a higher disruption than the policy's")
+    add_rewind_option(apply)
+    add_allow_option(apply)
     verify = _verb(verbs, "verify", guests.verify, "read all layers back and prove isolation on the kernel's rules")
     guests.add_verify_options(verify)
     trace = _verb(verbs, "trace", guests.trace, "what becomes of a frame that is described in words, and by which rule")
@@ -101,6 +110,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     adopt.add_options(take)
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
+    unattended.register(partial(_verb, verbs))
     _add_lab(verbs, needed="lab" in argv)
     return parser
 
@@ -122,20 +132,13 @@ def _verb(verbs: Any, name: str, run: Callable[[Arguments], int], help_text: str
     return parser
 
 
-def _disruption(text: str) -> Disruption:
-    try:
-        return Disruption.parse(text)
-    except KeyError:
-        names = ", ".join(str(each) for each in Disruption)
-        raise argparse.ArgumentTypeError(f"{text!r} is no disruption class: {names}") from None
-
-
 def _diff(arguments: Arguments) -> int:
     _, seen = survey(arguments)
     unmanaged = app.unmanaged_of(seen)
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-        print_json(json_document.document("diff", **parts, unmanaged=json_document.unmanaged(unmanaged)))
+        found = json_document.document("diff", **parts, unmanaged=json_document.unmanaged(unmanaged))
+        print_document(arguments, found)
     else:
         _show_drift(seen, unmanaged)
     return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
@@ -160,8 +163,8 @@ def _plan(arguments: Arguments) -> int:
     found = json_document.document("plan", **json_document.plan_parts(plan), drift=json_document.drift(seen.drift))
     if arguments.out is not None:
         _write_plan(arguments.out, found)
-    if arguments.output == "json":
-        print_json(found)
+    if arguments.output != "text":
+        print_document(arguments, found)
     elif plan.steps or plan.waiting:
         from reconciler.report.text import show_plan
 
@@ -192,7 +195,7 @@ def _apply(arguments: Arguments) -> int:
 
     def notify(event: str, step: Step) -> None:
         events.append({"event": event, "step": step.id})
-        _progress(event, step)
+        tell_progress(event, step)
 
     done = app.apply(settings, notify, arguments.allow, digest)
     tell_ignored(done.drift)
@@ -204,7 +207,7 @@ def _apply(arguments: Arguments) -> int:
 
 
 def _tell_failure(execution: Execution, error: ReconcilerError) -> None:
-    _tell_error(error)
+    tell_error(error)
     if execution.reverted:
         print(f"taken back: {', '.join(step.id for step in execution.reverted)}", file=sys.stderr)
     for step, reason in execution.unreverted:
@@ -234,20 +237,15 @@ def _confirmed(arguments: Arguments) -> str | None:
     return plan.digest if input("apply these steps? [y/N] ").strip().lower() in ("y", "yes") else None
 
 
-def _progress(event: str, step: Step) -> None:
-    words = {"start": "  …", "done": "  ✓", "revert": "  ↶"}
-    print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
-
-
 def _print_application(arguments: Arguments, done: app.Application, events: list[dict[str, str]]) -> None:
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts = json_document.plan_parts(done.plan)
         parts |= {"drift": json_document.drift(done.drift), "cases": json_document.cases(done.proofs)}
         parts |= {
             "interfaces": json_document.interfaces(done.proofs),
             "execution": json_document.execution(done.execution),
         }
-        print_json(json_document.document("apply", **parts, events=events))
+        print_document(arguments, json_document.document("apply", **parts, events=events))
         return
     if done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {_short(done.plan.source)} says")
@@ -276,16 +274,10 @@ def _short(source: str) -> str:
 
 
 def _print_error(arguments: Arguments, error: ReconcilerError) -> None:
-    if arguments.output == "json":
-        print_json(json_document.error(arguments.verb, error))
+    if arguments.output != "text":
+        print_document(arguments, json_document.error(arguments.verb, error))
     if isinstance(error, SiteError):
         from reconciler.report.text import problem_lines
 
         print(problem_lines(error.problems), file=sys.stderr)
-    _tell_error(error)
-
-
-def _tell_error(error: ReconcilerError) -> None:
-    print(f"error: {error}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    tell_error(error)

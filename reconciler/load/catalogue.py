@@ -22,6 +22,7 @@ _GROUPS: Mapping[str, Meanings] = {
     "Names": checks_of_content.NAMES,
     "Filters": checks_of_content.FILTERS,
     "MACs and addresses": checks_of_content.ADDRESSES,
+    "Policy": checks_of_content.POLICY,
     "Ignored differences": checks_of_content.IGNORED,
 }
 _WARNINGS = frozenset(

@@ -50,6 +50,21 @@ IGNORED: Meanings = {
     ),
 }
 
+POLICY: Meanings = {
+    "time-invalid": (
+        "A window begins and ends at a time of day.",
+        "write it in quotes as HH:MM, from 00:00 to 24:00",
+    ),
+    "time-zone-unknown": (
+        "A window's times are those of a clock, and nobody knows this one's zone.",
+        "use an IANA name as Europe/Berlin or Asia/Tokyo, or UTC",
+    ),
+    "window-empty": (
+        "A window that ends when it begins allows nothing.",
+        "correct its times; for a whole day write from 00:00 to 24:00",
+    ),
+}
+
 FILTERS: Meanings = {
     "filter-file-name": (
         "A filter's file is called like the filter.",

@@ -144,6 +144,18 @@ LinkLocalOrNone = Annotated[
 ]
 
 
+ClockTime = Annotated[
+    int,
+    _of_text(values.parse_clock_time),
+    WithJsonSchema({"type": "string", "pattern": values.CLOCK_TIME, "examples": ["02:00"]}),
+]
+TimeZone = Annotated[
+    str,
+    AfterValidator(values.check_time_zone),
+    Field(json_schema_extra={"examples": ["Asia/Tokyo"]}),
+]
+
+
 class _Part(BaseModel):
     """Unknown fields are refused: a misspelt one must not be silently without effect."""
 
@@ -215,6 +227,38 @@ class Defaults(_Part):
     )
 
 
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class WindowEntry(_Part):
+    """Hours in which a run may interrupt more than at other times."""
+
+    days: list[Day] = Field(
+        default_factory=lambda: list(DAYS),
+        min_length=1,
+        description="The days on which it begins. Left out: every day.",
+    )
+    begin: ClockTime = Field(alias="from", description="When it begins, HH:MM on the clock of tz.")
+    to: ClockTime = Field(description="When it ends, HH:MM; a time before `from` is that of the next day.")
+    tz: TimeZone = Field("UTC", description="The time zone of the clock, by its IANA name.")
+    allow: Literal["rebuild", "daemon-restart", "guest-restart"] = Field(
+        description="The most that a run may interrupt in it."
+    )
+
+
+class ShutdownEntry(_Part):
+    """How guests are shut down."""
+
+    timeout: int = Field(120, ge=1, le=86400, description="Seconds that a guest may take.")
+    on_timeout: Literal["abort", "destroy"] = Field(
+        "abort", description="abort: the guest stays up, and the run is taken back. destroy: it is killed."
+    )
+
+
+DEFAULT_SHUTDOWN = ShutdownEntry.model_validate({})
+
+
 class PolicyEntry(_Part):
     """What a run may do unasked."""
 
@@ -230,6 +274,21 @@ class PolicyEntry(_Part):
         False,
         description="Whether `check --base` refuses a change that lets more frames through, unless one of its commits "
         "says `Allow-widening: REASON`.",
+    )
+    windows: list[WindowEntry] = Field(default_factory=list, description="Hours in which a run may interrupt more.")
+    shutdown: ShutdownEntry = Field(
+        DEFAULT_SHUTDOWN, description="How a guest is shut down for a change that needs it."
+    )
+    max_down: int = Field(1, ge=1, description="How many guests may be down at once for a change.")
+    rollout: Literal["cheapest", "canary"] = Field(
+        "cheapest",
+        description="How a changed shared filter reaches the guests. cheapest: with the fewest rebuilds. canary: one "
+        "guard after another, each proven before the next.",
+    )
+    strategy: Literal["live", "restart"] = Field(
+        "live",
+        description="How changed filters come into force. live: while guests run. restart: by staged files and one "
+        "restart of libvirt's daemon, which rebuilds the rules of every guest of the host once.",
     )
 
 
@@ -315,6 +374,8 @@ class GuestFile(_Part):
         "leave", description="Whether it shall run. leave: as it is found."
     )
     autostart: bool | None = Field(None, description="Whether it starts with its host. Left out: as it is found.")
+    group: SegmentName | None = Field(None, description="Guests of one group are never down at once for a change.")
+    hold: bool = Field(False, description="Leave this guest, and every filter that it uses, as they are for now.")
     interfaces: list[InterfaceEntry] = Field(
         min_length=1, description="The guest's NICs. One that is not named here is reported as unguarded."
     )

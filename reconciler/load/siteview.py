@@ -49,6 +49,10 @@ class SiteView:
             if name in filters.site and choice != name:
                 message = f"{name} here is used instead of filters/{name}.xml"
                 findings.report("form-shadows-filter", self.node.at("filters").key_origin(name), message)
+        for number, window in enumerate(self.file.policy.windows):
+            if window.begin == window.to:
+                place = self.node.at("policy", "windows", number, "to").origin
+                findings.report("window-empty", place, "the window ends when it begins")
         default = self.file.defaults.filter
         if default and not self.knows_filter(default, filters):
             report_unknown_filter(default, self.node.at("defaults", "filter"), self.names(filters), findings)

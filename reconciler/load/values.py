@@ -19,6 +19,8 @@ PARAMETER_VALUE = r"^[A-Za-z0-9_.:]+$"
 REASON = r"^.*[A-Za-z0-9].*$"
 MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
 
+CLOCK_TIME = r"^([01][0-9]|2[0-4]):[0-5][0-9]$"
+
 SEGMENT_VARIABLES = {4: ("SEGMENT", "SEGMENTMASK"), 6: ("SEGMENT6", "SEGMENT6MASK")}
 """Carry the networks of an interface's segment, by IP version, where a filter uses them."""
 
@@ -64,6 +66,25 @@ def matching(pattern: str, id: str, what: str) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def parse_clock_time(text: str) -> int:
+    """Minutes since midnight; 24:00 is the end of the day."""
+    hours, _, minutes = text.partition(":")
+    if not re.fullmatch(CLOCK_TIME, text) or (hours == "24" and minutes != "00"):
+        raise Invalid("time-invalid", f"{shown(text)} is no time of day")
+    return int(hours) * 60 + int(minutes)
+
+
+def check_time_zone(name: str) -> str:
+    """An IANA name that this machine, or the package tzdata, knows."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Invalid("time-zone-unknown", f"there is no time zone {shown(name)}") from error
+    return name
 
 
 def is_shared_name(text: str) -> bool:

@@ -12,7 +12,7 @@ from reconciler.errors import UsageError
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
 from reconciler.settings import Settings, settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document
 
 if TYPE_CHECKING:
     from reconciler.load.mending import Mending
@@ -33,20 +33,22 @@ def run(arguments: Arguments) -> int:
     settings = settle(arguments)
     if arguments.dry_run:
         return _show_mends(arguments, settings)
-    files, source = app.read_site(settings)
+    found = app.read_site(settings)
+    files, source = found.files, found.commit
     mending = _fix(arguments, settings, files) if arguments.fix else None
     files = {**files, **mending.files} if mending else files
-    desired, problems = examine(files, source)
+    desired, problems = examine(files, source, found.odd)
     proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
     judged = app.filter_coverage(desired) if desired and has_scapy() else ()
     if arguments.output == "junit":
         from reconciler.report.junit import junit
 
         print(junit(files, problems, source), end="")
-    elif arguments.output == "json":
+    elif arguments.output != "text":
         parts = {"problems": json_document.problems(problems), **json_document.proposal_parts(proposal)}
-        parts["mends"] = json_document.mends(mending.mends if mending else ())
-        print_json(json_document.document("check", source=source, filters=json_document.filters(judged), **parts))
+        parts |= {"mends": json_document.mends(mending.mends if mending else ()), "source": source}
+        document = json_document.document("check", filters=json_document.filters(judged), **parts)
+        print_document(arguments, document)
     else:
         _print(problems, proposal, judged)
     if desired is None:
@@ -72,7 +74,7 @@ def _show_mends(arguments: Arguments, settings: Settings) -> int:
 
     if not arguments.fix:
         raise UsageError("--dry-run goes with --fix; nothing was done", hint="`check` alone writes nothing either")
-    files, _ = app.read_site(settings)
+    files = app.read_site(settings).files
     mending = app.mend(settings, files, write=False)
     for path, content in mending.files.items():
         print(unified_diff(path, files[path], content), end="")

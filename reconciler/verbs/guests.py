@@ -11,7 +11,7 @@ from reconciler.errors import UsageError
 from reconciler.model.coverage import Unmanaged
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json, survey
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, survey
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import InterfaceProof
@@ -99,9 +99,9 @@ def _has_failed(proofs: tuple[InterfaceProof, ...]) -> bool:
 
 
 def _print_proofs(arguments: Arguments, proofs: tuple[InterfaceProof, ...], layer: str, parts: dict[str, Any]) -> None:
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts |= {"cases": json_document.cases(proofs, layer), "interfaces": json_document.interfaces(proofs)}
-        print_json(json_document.document("verify", **parts))
+        print_document(arguments, json_document.document("verify", **parts))
         return
     if arguments.explain:
         from reconciler.report.guests import show_explanations
@@ -120,9 +120,9 @@ def trace(arguments: Arguments) -> int:
     desired = seen.desired if seen else app.load_site(settle(arguments))
     asked = Described(arguments.guest, " ".join(arguments.words), arguments.mac, arguments.to_guest)
     found = app.trace(desired, asked, seen)
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts = {"host": seen.host if seen else None, "source": desired.source}
-        print_json(json_document.document("trace", **parts, cases=[json_document.traced(found)]))
+        print_document(arguments, json_document.document("trace", **parts, cases=[json_document.traced(found)]))
         return EXIT_OK
     from reconciler.report.guests import show_trace
 
@@ -143,8 +143,8 @@ def status(arguments: Arguments) -> int:
         unmanaged = app.unmanaged_of(seen)
         parts["unmanaged"] = json_document.unmanaged(unmanaged)
         found = app.status_of(seen, whole_battery=_has_scapy())
-    if arguments.output == "json":
-        print_json(json_document.document("status", **parts, interfaces=json_document.statuses(found)))
+    if arguments.output != "text":
+        print_document(arguments, json_document.document("status", **parts, interfaces=json_document.statuses(found)))
         return EXIT_OK
     from reconciler.report.guests import show_status, show_unmanaged
 
