@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.model.drift import Layer
 from reconciler.model.guest import Attach, guard_name
-from reconciler.model.live import Live, LiveFilter, Nic
+from reconciler.model.live import Domain, Live, LiveFilter, Nic
 from reconciler.model.plan import Step
 from reconciler.model.site import Desired
 from reconciler.nwfilter.tolerance import Tolerance
@@ -95,11 +95,19 @@ def _kept(desired: Desired, live: Live, host: str) -> Iterator[tuple[tuple[str, 
     lookup = {name: each.definition for name, each in known.items()}.get
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
-        layers = ((Layer.LIVE, domain.live), (Layer.PERSISTENT, domain.persistent)) if domain else ()
+        layers = tuple(_layers(domain)) if domain else ()
         for interface in guest.interfaces:
-            for layer, nic in ((layer, nic) for layer, nics in layers for nic in nics if nic.mac == interface.mac):
-                reference = tolerance.interface(guest.name, interface, layer, nic.filterref, lookup)
-                yield (guest.name, interface.mac), held_networks(later, reference)
+            for layer, within, nic in layers:
+                if nic.mac == interface.mac:
+                    reference = tolerance.interface(guest.name, interface, layer, nic.filterref, lookup, within)
+                    yield (guest.name, interface.mac), held_networks(later, reference)
+
+
+def _layers(domain: Domain) -> Iterator[tuple[Layer, str, Nic]]:
+    """Every definition of a guest's interfaces, with what begins the names of its fields."""
+    yield from ((Layer.LIVE, "", nic) for nic in domain.live)
+    yield from ((Layer.PERSISTENT, "", nic) for nic in domain.persistent)
+    yield from ((Layer.SAVED, f"{state.name}.", nic) for state in domain.saved for nic in state.nics)
 
 
 def _is_ours(live: Live, nic: Nic) -> bool:
