@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from reconciler.errors import did_you_mean
 from reconciler.model.origin import Origin
 from reconciler.model.problem import Problem, Severity
 from reconciler.nwfilter.document import Document, Element
@@ -81,7 +82,7 @@ class _Matches:
         for name in element.attributes:
             if name not in table and name != "match":
                 message = f"<{self.protocol}> has no attribute {name}: libvirt drops it and matches more"
-                yield self._problem("filter-unknown-attribute", name, message, element=element)
+                yield self._problem("filter-unknown-attribute", name, message, did_you_mean(name, table), element)
         match = element.attributes.get("match")
         if match is not None and match not in ("yes", "no"):
             message = f"libvirt takes match='{match}' for yes"

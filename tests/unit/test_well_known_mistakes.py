@@ -41,6 +41,13 @@ MISTAKES = (
     ("unknown-reference", _filter("<filterref filter='allow-incomming-ipv4'/>", OWN), "allow-incoming-ipv4"),
     ("unknown-reference", _filter("<filterref filter='our-base'/>", OWN), "add the missing filter"),
     ("missing-variable", _filter(OWN, _rule("<ip dstipaddr='$SERVER'/>")), "add SERVER under parameters"),
+    ("filter-unknown-element", _filter(OWN, _rule("<ip6 srcipaddr='$IPV6'/>")), "did you mean ipv6?"),
+    ("filter-unknown-attribute", _filter(OWN, _rule("<ip dstaddr='10.0.0.1'/>")), "did you mean dstipaddr?"),
+    (
+        "filter-attribute-overridden",
+        _filter(OWN, _rule("<ip dstipaddr='10.0.0.1'/><ip dstipaddr='10.0.0.2'/>")),
+        "write a rule for each value",
+    ),
     ("filter-address-cidr", _filter(OWN, _rule("<ip srcipaddr='10.0.0.0/8'/>")), "srcipmask='8'"),
     ("filter-parameter-invalid", _filter(PREFIX_AS_PARAMETER, OWN), "a prefix needs two variables"),
 )
