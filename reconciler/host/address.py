@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -73,9 +74,13 @@ def daemon_pid(address: DaemonAddress) -> int:
 
 
 def namespaces_of(pid: int) -> Namespaces | None:
-    """The daemon's network namespace, where its rules are; None when it is our own."""
+    """The daemon's network namespace, where its rules are; None when it is our own.
+
+    A daemon with a root of its own has there the programs that made its rules, which alone are sure to read them.
+    """
     try:
         theirs, ours = Path(f"/proc/{pid}/ns/net").stat(), Path("/proc/self/ns/net").stat()
+        theirs_root = Path(f"/proc/{pid}/root").stat()
     except PermissionError as error:
         raise HostError(
             "no permission to look at the daemon's network namespace; nothing was done",
@@ -83,7 +88,13 @@ def namespaces_of(pid: int) -> Namespaces | None:
         ) from error
     except FileNotFoundError as error:
         raise HostUnreachable(f"the daemon (process {pid}) went away; nothing was done") from error
-    return None if (theirs.st_ino, theirs.st_dev) == (ours.st_ino, ours.st_dev) else Namespaces(pid)
+    if not _is_same(theirs_root, Path("/").stat()):
+        return Namespaces(pid, ("net", "root"))
+    return None if _is_same(theirs, ours) else Namespaces(pid)
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev)
 
 
 def network_devices(pid: int) -> frozenset[str]:
