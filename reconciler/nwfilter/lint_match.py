@@ -145,9 +145,9 @@ class _Matches:
             yield self._problem("filter-variable", name, message, "write the value out", element)
         other = _wrong_family(variable, kind)
         if other:
-            message = (
-                f"<{self.protocol}> matches {other}, and {text} holds the other family: no port can use this filter"
-            )
+            message = f"<{self.protocol}> matches {other}, and {text} holds the other family: "
+            # A length of IPv6 is no length of IPv4: ebtables 1.8.9 refuses /64, and 1.8.11 takes it for 0.0.0.64.
+            message += "it matches other addresses" if kind in _MASKS else "no port can use this filter"
             hint = "use <ipv6> for $IPV6 and <ip> for $IP"
             yield self._problem("filter-family", name, message, hint, element)
 
