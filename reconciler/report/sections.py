@@ -47,7 +47,8 @@ def sections(document: Document) -> tuple[Section, ...]:
         Section("error", _error(document.get("error"))),
         Section("problems", _lines(document["problems"], _problem)),
         Section("drift that was found", _lines(_only_found(document), _drift)),
-        Section("drift", _lines(document["drift"], _drift)),
+        Section("drift", _lines((each for each in document["drift"] if not each["ignored"]), _drift)),
+        Section("drift that the site ignores", _lines((e for e in document["drift"] if e["ignored"]), _ignored)),
         Section("changes", _lines(document["changes"], _change)),
         Section("frames with another verdict", _lines(document["verdicts"], _verdict)),
         Section("steps", _lines(document["steps"], _step)),
@@ -98,12 +99,17 @@ def _problem(each: Any) -> tuple[str, ...]:
 def _only_found(document: Document) -> Iterable[Any]:
     """What a run found and left is told once, as drift."""
     left = document["drift"]
-    return [each for each in document.get("found") or () if each not in left]
+    return [each for each in document.get("found") or () if each not in left and not each["ignored"]]
 
 
 def _drift(each: Any) -> tuple[str, ...]:
     head = f"{each['object']} {each['field']} ({each['layer']})"
     return (head, *_marked("-", each["actual"]), *_marked("+", each["desired"]))
+
+
+def _ignored(each: Any) -> tuple[str, ...]:
+    head, *values = _drift(each)
+    return (f"{head}: {each['reason']}", *values)
 
 
 def _change(each: Any) -> tuple[str, ...]:
