@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from reconciler.errors import HostError, HostUnreachable, UsageError
 from reconciler.host.processes import Namespaces
 
+_OWN = Path("/proc/self")
 _SYSTEM_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
@@ -72,10 +74,16 @@ def daemon_pid(address: DaemonAddress) -> int:
     return pid
 
 
-def namespaces_of(pid: int) -> Namespaces | None:
-    """The daemon's network namespace, where its rules are; None when it is our own."""
+def namespaces_of(pid: int, address: DaemonAddress) -> Namespaces | None:
+    """The daemon's network namespace, where its rules are; None when it is our own.
+
+    A hardened service may not look into another process, nor see it in /proc: then the sockets tell, which the kernel
+    lists for each network namespace apart.
+    """
     try:
-        theirs, ours = Path(f"/proc/{pid}/ns/net").stat(), Path("/proc/self/ns/net").stat()
+        theirs, ours = (proc_of(pid) / "ns/net").stat(), Path("/proc/self/ns/net").stat()
+        if proc_of(pid) == _OWN and not _listens_here(address):
+            raise PermissionError if Path(f"/proc/{pid}").exists() else FileNotFoundError
     except PermissionError as error:
         raise HostError(
             "no permission to look at the daemon's network namespace; nothing was done",
@@ -86,10 +94,21 @@ def namespaces_of(pid: int) -> Namespaces | None:
     return None if (theirs.st_ino, theirs.st_dev) == (ours.st_ino, ours.st_dev) else Namespaces(pid)
 
 
+def proc_of(pid: int) -> Path:
+    """The folder in /proc through which the daemon's root and network are seen: its own, or ours if that is closed."""
+    theirs = Path(f"/proc/{pid}")
+    return theirs if os.access(theirs / "root/.", os.R_OK) else _OWN
+
+
+def _listens_here(address: DaemonAddress) -> bool:
+    paths = {line.split()[-1] for line in Path("/proc/self/net/unix").read_text().splitlines()}
+    return not paths.isdisjoint(address.sockets)
+
+
 def network_devices(pid: int) -> frozenset[str]:
     """The network devices that a process sees: those of its network namespace."""
     try:
-        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()
+        lines = (proc_of(pid) / "net/dev").read_text().splitlines()
     except OSError as error:
         raise HostUnreachable(f"the daemon (process {pid}) went away; nothing was done") from error
     return frozenset(line.partition(":")[0].strip() for line in lines if ":" in line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reconciler.host.address import proc_of
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile
 from reconciler.nwfilter.parse import parse_filter
@@ -37,4 +38,4 @@ def filter_file(pid: int, name: str, xml: str, definition: NwFilter) -> FilterFi
 
 
 def _folder(pid: int) -> Path:
-    return Path(f"/proc/{pid}/root/etc/libvirt/nwfilter")
+    return proc_of(pid) / "root/etc/libvirt/nwfilter"

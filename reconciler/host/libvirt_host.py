@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
@@ -13,7 +12,7 @@ from reconciler.domain.binding import binding_xml, parse_binding
 from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
-from reconciler.host.address import daemon_pid, namespaces_of, network_devices, parse_uri
+from reconciler.host.address import daemon_pid, namespaces_of, network_devices, parse_uri, proc_of
 from reconciler.host.backend import refuse_nftables
 from reconciler.host.deadline import Worker
 from reconciler.host.filter_files import definition_names, filter_file
@@ -43,8 +42,8 @@ def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
     """
     address = parse_uri(uri)
     pid = daemon_pid(address)
-    refuse_nftables(Path(f"/proc/{pid}/root"))
-    kernel = Kernel(namespaces_of(pid))
+    refuse_nftables(proc_of(pid) / "root")
+    kernel = Kernel(namespaces_of(pid, address))
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     worker = Worker()
     try:
