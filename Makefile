@@ -16,12 +16,14 @@ export DEBIAN_FRONTEND := noninteractive
 PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-config-nwfilter libvirt-clients libvirt-dev \
   pkg-config gcc libc6-dev python3-dev python3-venv qemu-system-x86 ebtables iptables nftables iproute2 util-linux \
   git busybox-static cpio kmod openssh-client gnupg openssl systemd
+# Releases of Debian, each with the programs by which its libvirt makes rules.
+MATRIX ?= bookworm/iptables trixie/iptables sid/iptables sid/nftables
 # Newer releases keep these apart; where they do not exist they are part of the packages above.
 SPLIT_PACKAGES := libvirt-daemon-driver-nwfilter libvirt-daemon-log libvirt-daemon-common
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo fuzz test test-full check lint format bench install packages rights clean
+.PHONY: help demo fuzz test test-full test-matrix capture debootstrap check lint format bench install packages rights clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +43,19 @@ fuzz: install ## random filters against libvirt, the parser, the rules and the m
 	@end=$$(( $$(date +%s) + $(FUZZ_SECONDS) )); round=0; \
 	while [ $$(date +%s) -lt $$end ]; do round=$$(( round + 1 )); echo "== round $$round"; \
 	  $(SUDO) $(CURDIR)/$(BIN)/python -m pytest -q -x -p no:cacheprovider --fuzz -m fuzz; done
+
+test-matrix: install debootstrap ## the lab's tests on libvirt 9.0, 11.3, 12.8 with iptables, and 12.8 with nftables
+	@failed=; for each in $(MATRIX); do \
+	  echo "== test-matrix: $$each"; \
+	  $(SUDO) env RECONCILER_LAB_RELEASE=$${each%/*} RECONCILER_LAB_BACKEND=$${each#*/} \
+	    $(CURDIR)/$(BIN)/python -m pytest -q -p no:cacheprovider tests/lab || failed="$$failed $$each"; \
+	done; [ -z "$$failed" ] || { echo "test-matrix: failed on$$failed" >&2; exit 1; }
+
+capture: install debootstrap ## write the rules that other releases of libvirt make to tests/samples/captured
+	@$(SUDO) $(CURDIR)/$(BIN)/python tests/lab/capture.py
+
+debootstrap: rights
+	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq debootstrap >/dev/null; }
 
 check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host needed
 	@$(BIN)/python -m pytest -q -p no:cacheprovider -m "not lab"

@@ -77,11 +77,13 @@ def daemon_pid(address: DaemonAddress) -> int:
 def namespaces_of(pid: int, address: DaemonAddress) -> Namespaces | None:
     """The daemon's network namespace, where its rules are; None when it is our own.
 
+    A daemon with a root of its own has there the programs that made its rules, which alone are sure to read them.
     A hardened service may not look into another process, nor see it in /proc: then the sockets tell, which the kernel
     lists for each network namespace apart.
     """
     try:
         theirs, ours = (proc_of(pid) / "ns/net").stat(), Path("/proc/self/ns/net").stat()
+        theirs_root = (proc_of(pid) / "root").stat()
         if proc_of(pid) == _OWN and not _listens_here(address):
             raise PermissionError if Path(f"/proc/{pid}").exists() else FileNotFoundError
     except PermissionError as error:
@@ -91,7 +93,13 @@ def namespaces_of(pid: int, address: DaemonAddress) -> Namespaces | None:
         ) from error
     except FileNotFoundError as error:
         raise HostUnreachable(f"the daemon (process {pid}) went away; nothing was done") from error
-    return None if (theirs.st_ino, theirs.st_dev) == (ours.st_ino, ours.st_dev) else Namespaces(pid)
+    if not _is_same(theirs_root, Path("/").stat()):
+        return Namespaces(pid, ("net", "root"))
+    return None if _is_same(theirs, ours) else Namespaces(pid)
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev)
 
 
 def proc_of(pid: int) -> Path:

@@ -1,24 +1,39 @@
-"""By which programs libvirt makes its rules: only those of ebtables and iptables can be read back."""
+"""By which programs libvirt makes its rules, ebtables and iptables or nft: what its settings say, and what there is.
+
+Settings alone do not tell: where they say nothing, the daemon takes the first of its own list whose program is
+installed (nwfilter_driver_conf.c, FIREWALL_BACKENDS), and a change of them takes effect with its next start.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from reconciler.errors import UsageError
+from reconciler.model.kernel import Backend
 
-_SETTINGS = "etc/libvirt/nwfilter.conf"
-_NFTABLES = re.compile(r'^\s*firewall_backend\s*=\s*"nftables"', re.MULTILINE)
+SETTINGS = "etc/libvirt/nwfilter.conf"
+_SETTING = re.compile(r'^\s*firewall_backend\s*=\s*"(\w+)"', re.MULTILINE)
 
 
-def refuse_nftables(root: Path) -> None:
-    """Raise UsageError where the daemon whose files are below `root` is set to make rules of nft."""
+def said_backend(root: Path) -> Backend | None:
+    """What the settings of the daemon whose files are below `root` say; None where they leave it to the daemon.
+
+    Before libvirt had the choice, it had neither these settings nor rules of nft.
+    """
     try:
-        text = (root / _SETTINGS).read_text(encoding="utf-8", errors="replace")
+        text = (root / SETTINGS).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return
-    if _NFTABLES.search(text):
-        raise UsageError(
-            "libvirt makes its rules with nft here, which this release of the reconciler cannot read; nothing was done",
-            hint=f'set firewall_backend = "iptables" in /{_SETTINGS}, and restart the daemon',
-        )
+        return None
+    said = _SETTING.findall(text)
+    return Backend(said[-1]) if said and said[-1] in list(Backend) else None
+
+
+def backend_of_rules(said: Backend | None, *, ports_of_nft: bool, ports_of_ebtables: bool) -> Backend:
+    """The backend of a host, by its settings and by which programs' rules have ports in them.
+
+    Rules that are there say more than settings; where both or none have ports, the settings decide, and where these
+    say nothing it is nft that has any, else ebtables, the first of Debian's list.
+    """
+    if ports_of_nft != ports_of_ebtables:
+        return Backend.NFTABLES if ports_of_nft else Backend.IPTABLES
+    return said or (Backend.NFTABLES if ports_of_nft else Backend.IPTABLES)

@@ -1,5 +1,6 @@
 """The kernel's rules as the daemon's network namespace has them, and the gate that closes a port.
 
+libvirt's rules are those of ebtables and iptables, or of nft: which, is found out at each reading.
 The gate is one nftables set of port names in a table of our own; a frame from a port in it is dropped before
 libvirt's rules see it. nft(8) applies each change as one transaction, so a port is never half closed.
 """
@@ -11,11 +12,13 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from reconciler.errors import HostError
+from reconciler.host.backend import backend_of_rules
 from reconciler.host.processes import Namespaces, run
-from reconciler.model.kernel import Family, ForeignRule, KernelChain, KernelRules, Ruleset
+from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, KernelRules, Ruleset
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
+from reconciler.nwfilter.nftables import has_tables, parse_nftables
 
 TABLE = "reconciler"
 _SET = "closed"
@@ -37,17 +40,26 @@ _LINKS = {"FORWARD": ("libvirt-in", "libvirt-out", "libvirt-in-post"), "INPUT": 
 
 
 class Kernel:
-    """Reads and gates in one network namespace; `within` None means our own."""
+    """Reads and gates in one network namespace; `within` None means our own. `said` is what libvirt's settings say."""
 
-    def __init__(self, within: Namespaces | None) -> None:
+    def __init__(self, within: Namespaces | None, said: Backend | None = None) -> None:
         self._within = within
+        self._said = said
 
     def rules(self, packets: bool) -> KernelRules:
-        """The ethernet-level rules, and with `packets` those of iptables and ip6tables too."""
+        """The ethernet-level rules, and with `packets` those of iptables and ip6tables too; of nft always both."""
+        of_nft = self._rules_of_nft()
+        ports_of_nft = of_nft is not None and _has_ports(of_nft.ethernet)
+        if of_nft is not None and ports_of_nft and self._said is Backend.NFTABLES:
+            return of_nft
         ethernet = self._ruleset(Family.ETHERNET)
+        backend = backend_of_rules(self._said, ports_of_nft=ports_of_nft, ports_of_ebtables=_has_ports(ethernet))
+        if backend is Backend.NFTABLES:
+            return of_nft or KernelRules(Ruleset(family=Family.NFT_ETHERNET), inet=Ruleset(family=Family.NFT_INET))
         if not packets:
             return KernelRules(ethernet)
-        return KernelRules(ethernet, self._ruleset(Family.IPV4), self._ruleset(Family.IPV6), self.unheeded())
+        ipv4, ipv6 = self._ruleset(Family.IPV4), self._ruleset(Family.IPV6)
+        return KernelRules(ethernet, ipv4, ipv6, unheeded=self.unheeded())
 
     def unheeded(self) -> frozenset[Family]:
         """Families whose rules no bridged packet meets: br_netfilter is not loaded, or switched off for them."""
@@ -78,7 +90,7 @@ class Kernel:
 
     def sweep_port(self, port: str) -> None:
         """Jumps first, then the chains empty, then the chains."""
-        for family in Family:
+        for family in _PROGRAMS:
             ruleset = self._ruleset(family)
             chains = leftover_chains(ruleset, port)
             jumps = (shlex.split(text)[1:] for text in jumps_to(ruleset, chains))
@@ -91,6 +103,18 @@ class Kernel:
         if family is Family.ETHERNET:
             return parse_ebtables(self._saved("ebtables-save"))
         return parse_iptables(self._saved(f"{_PROGRAMS[family][0]}-save"), family)
+
+    def _rules_of_nft(self) -> KernelRules | None:
+        """libvirt's tables of nft, None where they are not both there. To look for them is cheap, to list rules not."""
+        if not has_tables(run(["nft", "-j", "list", "tables"], within=self._within).stdout):
+            return None
+        listed = run(["nft", "-j", "list", "ruleset", "bridge"], within=self._within).stdout
+        try:
+            ethernet, inet = parse_nftables(listed)
+        except (ValueError, KeyError) as error:
+            message = f"what nft lists of libvirt's rules is not understood: {error!r}; nothing was done"
+            raise HostError(message) from error
+        return KernelRules(ethernet, inet=inet)
 
     def _saved(self, program: str) -> str:
         return run([program], within=self._within).stdout
@@ -128,3 +152,10 @@ def _raised(hook: KernelChain | None, link: str, place: int) -> Iterator[str]:
     if hook and copies:
         yield from (f"-D {hook.name} -j {link}" for _ in range(copies))
         yield f"-I {hook.name} {place} -j {link}"
+
+
+def _has_ports(ruleset: Ruleset) -> bool:
+    """Whether a rule of frames sends what enters at a port into chains of libvirt's."""
+    hook = ruleset.chain("PREROUTING")
+    targets = (rule.target for rule in hook.rules) if hook else ()
+    return any(target.startswith("libvirt-I-") or target.endswith("-out") for target in targets)

@@ -13,7 +13,7 @@ from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import daemon_pid, namespaces_of, network_devices, parse_uri, proc_of
-from reconciler.host.backend import refuse_nftables
+from reconciler.host.backend import said_backend
 from reconciler.host.deadline import Worker
 from reconciler.host.filter_files import definition_names, filter_file
 from reconciler.host.kernel import Kernel
@@ -42,8 +42,7 @@ def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
     """
     address = parse_uri(uri)
     pid = daemon_pid(address)
-    refuse_nftables(proc_of(pid) / "root")
-    kernel = Kernel(namespaces_of(pid, address))
+    kernel = Kernel(namespaces_of(pid, address), said_backend(proc_of(pid) / "root"))
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     worker = Worker()
     try:

@@ -10,8 +10,8 @@ from typing import Any
 
 from reconciler.lab import labs
 from reconciler.lab.handle import Lab
-from reconciler.lab.releases import Backend
 from reconciler.lab.trees import RELEASES
+from reconciler.model.kernel import Backend
 
 DEFAULT_NAME = "lab"
 DEFAULT_SHELL = "/bin/sh"

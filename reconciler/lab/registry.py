@@ -22,8 +22,9 @@ from pathlib import Path
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.lab import cache, tasks
-from reconciler.lab.releases import Backend, System
+from reconciler.lab.releases import System
 from reconciler.lab.tasks import Task
+from reconciler.model.kernel import Backend
 
 ENVIRONMENT = "RECONCILER_LAB_DIR"
 DEFAULT_ROOT = Path("/run/reconciler-labs")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from reconciler.errors import UsageError, did_you_mean
 from reconciler.lab import trees
 from reconciler.lab.trees import RELEASES
+from reconciler.model.kernel import Backend
 
 RELEASE_ENVIRONMENT = "RECONCILER_LAB_RELEASE"
 BACKEND_ENVIRONMENT = "RECONCILER_LAB_BACKEND"
@@ -18,13 +18,6 @@ MACHINE = Path("/")
 OS_RELEASE = Path("etc/os-release")
 # Comes with the driver since it can make rules in two ways.
 DRIVER_SETTINGS = Path("etc/libvirt/nwfilter.conf")
-
-
-class Backend(StrEnum):
-    """The programs by which libvirt makes rules: ebtables and iptables, or nft."""
-
-    IPTABLES = "iptables"
-    NFTABLES = "nftables"
 
 
 @dataclass(frozen=True, slots=True)

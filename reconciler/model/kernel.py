@@ -6,12 +6,28 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+class Backend(StrEnum):
+    """The programs by which libvirt makes rules: ebtables and iptables, or nft."""
+
+    IPTABLES = "iptables"
+    NFTABLES = "nftables"
+
+
 class Family(StrEnum):
-    """Whose rules: of frames (`ebtables-save`, table nat), or of packets (`ip[6]tables-save`, table filter)."""
+    """Whose rules: of frames (`ebtables-save`, table nat), of packets (`ip[6]tables-save`, table filter), or of nft.
+
+    `nft -j list ruleset` has two tables of libvirt's: of rules of frames, and of those that iptables would have.
+    """
 
     ETHERNET = "ethernet"
     IPV4 = "ipv4"
     IPV6 = "ipv6"
+    NFT_ETHERNET = "nft-ethernet"
+    NFT_INET = "nft-inet"
+
+    @property
+    def of_nft(self) -> bool:
+        return self in (Family.NFT_ETHERNET, Family.NFT_INET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +103,21 @@ class KernelRules:
     """One reading of a host. `ipv4` and `ipv6` are None where no filter in use has packet-level rules.
 
     `unheeded` are the families whose packet-level rules no bridged packet meets: br_netfilter is off for them.
+    Where libvirt uses nft, `ethernet` and `inet` are its two tables, and `ipv4` and `ipv6` are None.
     """
 
     ethernet: Ruleset = Ruleset()
     ipv4: Ruleset | None = None
     ipv6: Ruleset | None = None
+    inet: Ruleset | None = None
     unheeded: frozenset[Family] = frozenset()
+
+    @property
+    def backend(self) -> Backend:
+        """The programs whose rules these are."""
+        return Backend.NFTABLES if self.ethernet.family.of_nft else Backend.IPTABLES
+
+    @property
+    def rulesets(self) -> tuple[Ruleset, ...]:
+        """All that were read."""
+        return tuple(each for each in (self.ethernet, self.ipv4, self.ipv6, self.inet) if each is not None)

@@ -24,6 +24,7 @@ from reconciler.nwfilter.names import (
     STP_TYPES,
     IcmpRange,
 )
+from reconciler.nwfilter.nft_rules import settled
 
 ANYTHING = ""
 """The canonical value of a match that every packet of its protocol fulfils."""
@@ -43,6 +44,8 @@ def _chain(chain: KernelChain, family: Family) -> KernelChain:
 
 def canonical_rule(rule: KernelRule, family: Family) -> KernelRule:
     """A rule in canonical form. ValueError for a value that the tools would refuse."""
+    if family.of_nft:
+        return settled(rule)
     found = {condition for each in rule.conditions for condition in canonical_condition(each, family)}
     return replace(rule, conditions=tuple(sorted(found, key=_order)))
 

@@ -14,6 +14,8 @@ SHARED_CHAINS = {
     Family.ETHERNET: ("PREROUTING", "POSTROUTING"),
     Family.IPV4: ("libvirt-in", "libvirt-out", "libvirt-in-post", "libvirt-host-in"),
     Family.IPV6: ("libvirt-in", "libvirt-out", "libvirt-in-post", "libvirt-host-in"),
+    Family.NFT_ETHERNET: ("PREROUTING", "POSTROUTING"),
+    Family.NFT_INET: ("PREROUTING", "POSTROUTING"),
 }
 PACKET_HOOKS = ("FORWARD", "INPUT")
 _LEFT_BEHIND = {*PACKET_HOOKS, "libvirt-in-post"}
@@ -38,7 +40,7 @@ class RuleDifference:
 
 def rule_differences(expected: Expected, actual: Ruleset) -> tuple[RuleDifference, ...]:
     """The chains of a port that differ between what is expected and the read-back rules of one family, by name."""
-    wanted = {Family.ETHERNET: expected.ethernet, Family.IPV4: expected.ipv4, Family.IPV6: expected.ipv6}[actual.family]
+    wanted = expected.of(actual.family)
     found = of_port(canonical(actual), expected.port)
     has = {chain.name: _settled(chain, expected.ties) for chain in found.chains}
     if not wanted.chains and not has.keys() - _LEFT_BEHIND:
@@ -53,7 +55,7 @@ def of_port(ruleset: Ruleset, port: str) -> Ruleset:
     shared = SHARED_CHAINS[ruleset.family]
     chains = {name: chain for name in shared if (chain := _filtered(ruleset, name, lambda rule: _names(rule, port)))}
     waiting = [rule.target for chain in chains.values() for rule in chain.rules]
-    if ruleset.family is not Family.ETHERNET and chains:
+    if ruleset.family in (Family.IPV4, Family.IPV6) and chains:
         chains |= {hook: chain for hook in PACKET_HOOKS if (chain := _filtered(ruleset, hook, _is_link))}
     while waiting:
         chain = ruleset.chain(waiting.pop())

@@ -32,8 +32,8 @@ def decode(data: bytes) -> Frame:
     if len(data) < HEADER:
         raise ValueError(f"a frame has at least {HEADER} bytes, not {len(data)}")
     (ethertype,) = struct.unpack_from("!H", data, 12)
-    payload = _payload(ethertype, data[HEADER:])
-    return Frame(data[6:12].hex(":"), data[:6].hex(":"), ethertype, payload)
+    network = data[HEADER + 4 :] if ethertype in _VLAN_TAGS else data[HEADER:]
+    return Frame(data[6:12].hex(":"), data[:6].hex(":"), ethertype, _payload(ethertype, data[HEADER:]), network)
 
 
 def _payload(ethertype: int, data: bytes) -> Payload | None:
@@ -106,7 +106,8 @@ def _ipv6(data: bytes) -> Packet | None:
     protocol, offset, fragment_of = _skip_extensions(data)
     unreadable = protocol is None or fragment_of is not None
     transport = Transport(protocol) if unreadable else _transport(protocol or 0, data[offset:])
-    return Packet(IPv6Address(data[8:24]), IPv6Address(data[24:40]), transport, traffic_class, fragment_of)
+    source, destination = IPv6Address(data[8:24]), IPv6Address(data[24:40])
+    return Packet(source, destination, transport, traffic_class, fragment_of, data[6])
 
 
 def _skip_extensions(data: bytes) -> tuple[int | None, int, int | None]:

@@ -1,7 +1,8 @@
 """What becomes of a frame between a guest's port and the rest of its bridge.
 
 Ethernet-level rules see it when it comes in and when it leaves. Between the two, br_netfilter shows untagged IPv4 and
-IPv6 packets to iptables: FORWARD on the way to another port, INPUT on the way to the host.
+IPv6 packets to iptables: FORWARD on the way to another port, INPUT on the way to the host. Where libvirt uses nft, its
+second table sees every frame right after the first, at both places.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from reconciler.nwfilter.walk import Verdict, Walker
 OUTSIDE = "outside"
 """The port on the other side, where nothing filters."""
 
-NO_IPV4_RULES = Ruleset(family=Family.IPV4)
-NO_IPV6_RULES = Ruleset(family=Family.IPV6)
 _FAMILIES = {0x0800: Family.IPV4, 0x86DD: Family.IPV6}
 
 
@@ -28,25 +27,26 @@ class Evaluator:
     def __init__(
         self,
         ethernet: Ruleset,
-        ipv4: Ruleset = NO_IPV4_RULES,
-        ipv6: Ruleset = NO_IPV6_RULES,
+        ipv4: Ruleset | None = None,
+        ipv6: Ruleset | None = None,
+        inet: Ruleset | None = None,
         *,
         walker: Callable[[Ruleset], Walker] = Walker,
     ) -> None:
-        self._ethernet = walker(ethernet)
-        self._packets = {Family.IPV4: walker(ipv4), Family.IPV6: walker(ipv6)}
+        self._tables = [walker(each) for each in (ethernet, inet) if each is not None]
+        self._packets = {each.family: walker(each) for each in (ipv4, ipv6) if each is not None}
 
     @classmethod
     def of(cls, expected: Expected) -> Evaluator:
         """The rules foretold for a port."""
-        return cls(expected.ethernet, expected.ipv4, expected.ipv6)
+        return cls.on(expected.rules)
 
     @classmethod
     def on(cls, rules: KernelRules, walker: Callable[[Ruleset], Walker] = Walker) -> Evaluator:
         """The rules of one reading of a host."""
-        ipv4 = NO_IPV4_RULES if Family.IPV4 in rules.unheeded else rules.ipv4
-        ipv6 = NO_IPV6_RULES if Family.IPV6 in rules.unheeded else rules.ipv6
-        return cls(rules.ethernet, ipv4 or NO_IPV4_RULES, ipv6 or NO_IPV6_RULES, walker=walker)
+        ipv4 = None if Family.IPV4 in rules.unheeded else rules.ipv4
+        ipv6 = None if Family.IPV6 in rules.unheeded else rules.ipv6
+        return cls(rules.ethernet, ipv4, ipv6, rules.inet, walker=walker)
 
     def case(self, case: Question, port: str) -> Verdict:
         """The fate of a case's frame: from the port to the outside, or the other way."""
@@ -56,23 +56,36 @@ class Evaluator:
 
     def forwarded(self, frame: Frame, source: str, target: str, flow: Flow | None = None) -> Verdict:
         """The fate of a frame from one port to another; the last verdict is returned when it passes them all."""
-        found = self._ethernet.verdict(frame, source, "PREROUTING")
+        found = self._at(frame, "PREROUTING", flow, source=source)
         if found.passes and (packets := self._walker(frame)):
             found = _decisive(found, packets.verdict(frame, source, "FORWARD", out_port=target, flow=flow))
         if found.passes:
-            found = _decisive(found, self._ethernet.verdict(frame, None, "POSTROUTING", out_port=target))
+            found = _decisive(found, self._at(frame, "POSTROUTING", flow, target=target))
         return found
 
     def received(self, frame: Frame, source: str, flow: Flow | None = None) -> Verdict:
         """The fate of a frame from a port to the host itself."""
-        found = self._ethernet.verdict(frame, source, "PREROUTING")
+        found = self._at(frame, "PREROUTING", flow, source=source)
         if found.passes and (packets := self._walker(frame)):
             found = _decisive(found, packets.verdict(frame, source, "INPUT", flow=flow))
         return found
 
+    def _at(
+        self, frame: Frame, hook: str, flow: Flow | None, *, source: str | None = None, target: str | None = None
+    ) -> Verdict:
+        """What the tables of frames say at a hook, one after the other: each must let a frame pass."""
+        found: Verdict | None = None
+        for walker in self._tables:
+            said = walker.verdict(frame, source, hook, out_port=target, flow=flow)
+            found = said if found is None else _decisive(found, said)
+            if not found.passes:
+                break
+        assert found is not None
+        return found
+
     def _walker(self, frame: Frame) -> Walker | None:
         family = _FAMILIES.get(frame.ethertype)
-        return self._packets[family] if family and isinstance(frame.payload, Packet) else None
+        return self._packets.get(family) if family and isinstance(frame.payload, Packet) else None
 
 
 def _decisive(before: Verdict, after: Verdict) -> Verdict:

@@ -1,7 +1,7 @@
 """The rules that libvirt installs for a filter on a port, foretold without a host.
 
 Source: libvirt 9.0, nwfilter_ebiptables_driver.c, ebiptablesApplyNewRules, and what `ebtables-save`, `iptables-save`
-and `ip6tables-save` show after the temporary chains have got their final names.
+and `ip6tables-save` show after the temporary chains have got their final names. Rules of nft: `expand_nft`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.model.filter import FilterRef
-from reconciler.model.kernel import Condition, Family, KernelChain, KernelRule, Ruleset
+from reconciler.model.kernel import Backend, Condition, Family, KernelChain, KernelRule, KernelRules, Ruleset
 from reconciler.nwfilter.canonical_rules import canonical_rule
 from reconciler.nwfilter.expand_ethernet import ethernet_rules, rule_text
+from reconciler.nwfilter.expand_nft import nft_rulesets
 from reconciler.nwfilter.expand_packets import packet_ruleset
 from reconciler.nwfilter.instances import CannotInstantiate, Instance, rule_instances
 from reconciler.nwfilter.names import BRIDGE_GROUP
@@ -39,18 +40,33 @@ class Expected:
 
     Of chains that all ports share (PREROUTING, libvirt-in, …) only this port's rules are held. `ties` are groups of
     chains of one priority: libvirt's order among the jumps to them is that of a hash table with a random seed.
+    Where libvirt uses nft, `ethernet` and `inet` are its two tables, and there is no other ruleset.
     """
 
     port: str
     ethernet: Ruleset
-    ipv4: Ruleset
-    ipv6: Ruleset
+    ipv4: Ruleset | None = None
+    ipv6: Ruleset | None = None
     ties: frozenset[frozenset[str]] = frozenset()
+    inet: Ruleset | None = None
+
+    @property
+    def rules(self) -> KernelRules:
+        """As if they were read back."""
+        return KernelRules(self.ethernet, self.ipv4, self.ipv6, self.inet)
+
+    def of(self, family: Family) -> Ruleset:
+        """The ruleset of a family, empty where there is none."""
+        found = (each for each in self.rules.rulesets if each.family is family)
+        return next(found, Ruleset(family=family))
 
 
-def expand(lookup: Lookup, filterref: FilterRef, mac: str, port: str) -> Expected:
+def expand(lookup: Lookup, filterref: FilterRef, mac: str, port: str, backend: Backend = Backend.IPTABLES) -> Expected:
     """What libvirt instantiates for a filterref on a port. Raises CannotInstantiate where it would refuse."""
     instances = rule_instances(lookup, filterref, mac)
+    if backend is Backend.NFTABLES:
+        ethernet_table, inet = nft_rulesets(instances, port)
+        return Expected(port, ethernet_table, inet=inet)
     ethernet = tuple(instance for instance in instances if instance.is_ethernet)
     _check_chains_come_first(ethernet)
     chains: list[KernelChain] = []

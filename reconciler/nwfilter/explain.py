@@ -126,7 +126,7 @@ def _sourced(rules: KernelRules, definitions: dict[str, NwFilter], nic: Nic | No
     if nic is None or nic.port is None or nic.filterref is None:
         return rules
     try:
-        return with_sources(rules, expand(definitions.get, nic.filterref, nic.mac, nic.port))
+        return with_sources(rules, expand(definitions.get, nic.filterref, nic.mac, nic.port, rules.backend))
     except CannotInstantiate:
         return rules
 

@@ -6,7 +6,7 @@ neither a match of that field holds nor its inversion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -50,6 +50,7 @@ class Packet:
     """An IPv4 or IPv6 packet; `tos` is the whole byte, of IPv6 the traffic class.
 
     `fragment_of` is what a later IPv6 fragment is part of: iptables sees that protocol, ebtables does not.
+    `next_header` is what the IPv6 header itself says follows it; None where that is the transport.
     """
 
     source: IPv4Address | IPv6Address
@@ -57,6 +58,7 @@ class Packet:
     transport: Transport
     tos: int = 0
     fragment_of: int | None = None
+    next_header: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,16 @@ Payload = Arp | Packet | Vlan | Bpdu
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An Ethernet frame. `ethertype` is that of the outermost header, below 0x600 a length."""
+    """An Ethernet frame. `ethertype` is that of the outermost header, below 0x600 a length.
+
+    `network` are the bytes behind the Ethernet header and an outer tag, where they are known.
+    """
 
     source: str
     destination: str
     ethertype: int
     payload: Payload | None = None
+    network: bytes | None = field(default=None, compare=False, repr=False)
 
 
 class State(StrEnum):

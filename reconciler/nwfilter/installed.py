@@ -26,9 +26,9 @@ class Installed:
     """One reading of the kernel's rules, sorted by port once, so that a question costs what its port has."""
 
     def __init__(self, rules: KernelRules) -> None:
-        rulesets = [ruleset for ruleset in (rules.ethernet, rules.ipv4, rules.ipv6) if ruleset is not None]
-        self._families = [_PortIndex(ruleset) for ruleset in rulesets]
-        self._foreign = [Foreign(ruleset) for ruleset in rulesets]
+        self._families = [_PortIndex(ruleset) for ruleset in rules.rulesets]
+        self._foreign = [Foreign(ruleset) for ruleset in rules.rulesets if not ruleset.family.of_nft]
+        self._backend = rules.backend
         self._unheeded = rules.unheeded
 
     def differences(self, lookup: Lookup, filterref: FilterRef, mac: str, port: str) -> tuple[RuleDifference, ...]:
@@ -37,7 +37,7 @@ class Installed:
         Nothing can be said, and nothing is, where libvirt would refuse the filterref or its rules cannot be foretold.
         """
         try:
-            expected = expand(lookup, filterref, mac, port)
+            expected = expand(lookup, filterref, mac, port, self._backend)
         except CannotInstantiate:
             return ()
         return tuple(d for family in self._families for d in rule_differences(expected, family.of_port(port)))
@@ -66,7 +66,8 @@ class _PortIndex:
     def of_port(self, port: str) -> Ruleset:
         shared = self._shared.get(port, {})
         found = {name: KernelChain(name, self._chains[name].policy, tuple(rules)) for name, rules in shared.items()}
-        found |= {name: self._chains[name] for name in PACKET_HOOKS if name in self._chains and name not in found}
+        if not self._ruleset.family.of_nft:
+            found |= {name: self._chains[name] for name in PACKET_HOOKS if name in self._chains and name not in found}
         waiting = [rule.target for rules in shared.values() for rule in rules]
         while waiting:
             chain = self._chains.get(waiting.pop())

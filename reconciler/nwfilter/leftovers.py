@@ -21,8 +21,7 @@ def leftover_ports(rules: KernelRules, devices: frozenset[str]) -> tuple[str, ..
     """
     if not devices:
         return ()
-    rulesets = (ruleset for ruleset in (rules.ethernet, rules.ipv4, rules.ipv6) if ruleset)
-    found = {port for ruleset in rulesets for port in _ports(ruleset)}
+    found = {port for ruleset in rules.rulesets if not ruleset.family.of_nft for port in _ports(ruleset)}
     return tuple(sorted(found - devices))
 
 

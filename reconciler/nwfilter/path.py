@@ -56,16 +56,14 @@ def way(rules: KernelRules, frame: Frame, direction: Direction, port: str) -> Wa
 
 def rules_of(expected: Expected) -> KernelRules:
     """What is foretold for a port, as if it were read back."""
-    return KernelRules(expected.ethernet, expected.ipv4, expected.ipv6)
+    return expected.rules
 
 
 def with_sources(rules: KernelRules, expected: Expected) -> KernelRules:
     """Rules read back, those of one port with the filter's rule that asked for them, where any did."""
-    return KernelRules(
-        _with_sources(rules.ethernet, expected.ethernet),
-        _with_sources(rules.ipv4, expected.ipv4) if rules.ipv4 else None,
-        _with_sources(rules.ipv6, expected.ipv6) if rules.ipv6 else None,
-    )
+    sourced = {each.family: _with_sources(each, expected.of(each.family)) for each in rules.rulesets}
+    ipv4, ipv6, inet = (sourced.get(family) for family in (Family.IPV4, Family.IPV6, Family.NFT_INET))
+    return replace(rules, ethernet=sourced[rules.ethernet.family], ipv4=ipv4, ipv6=ipv6, inet=inet)
 
 
 _Sources = dict[KernelRule, RuleSource]

@@ -27,7 +27,7 @@ _HOOK = "PREROUTING"
 _ROUTER_MAC = "02:00:00:00:00:01"
 _FOREIGN_MAC = "02:00:00:00:00:66"
 BOTH_FAMILIES = frozenset({4, 6})
-_SOURCE_OPTIONS = {4: ("ip-src", "ip-source"), 6: ("ip6-src", "ip6-source")}
+_SOURCE_OPTIONS = {4: ("ip-src", "ip-source", "ip saddr"), 6: ("ip6-src", "ip6-source", "ip6 saddr")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,19 @@ def foretold_cases(
 
 def _names(rules: Iterable[KernelRule], network: IPv4Network | IPv6Network) -> bool:
     return any(
-        condition.option in _SOURCE_OPTIONS[network.version] and ip_network(condition.value, strict=False) == network
+        condition.option in _SOURCE_OPTIONS[network.version] and _is_network(condition.value, network)
         for rule in rules
         for condition in rule.conditions
         if not condition.negated
     )
+
+
+def _is_network(value: str, network: IPv4Network | IPv6Network) -> bool:
+    """nft also has sets and ranges of addresses, which libvirt does not make of an interface's own."""
+    try:
+        return ip_network(value, strict=False) == network
+    except ValueError:
+        return False
 
 
 def probes(interface: Interface) -> Iterator[Probe]:

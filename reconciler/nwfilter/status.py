@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from reconciler.model.coverage import Coverage, InterfaceStatus
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface
+from reconciler.model.kernel import Backend
 from reconciler.model.live import Live, Nic
 from reconciler.model.outcome import InterfaceProof, Proof
 from reconciler.model.site import Desired
@@ -63,7 +64,7 @@ class _Look:
         nic = running_nic(guest.name, interface.mac, self._live)
         reference = interface_filterref(guest.name, interface)
         if nic is None or nic.port is None:
-            frames = _foretold_frames(self._known, interface, questions)
+            frames = _foretold_frames(self._known, interface, questions, self._live.kernel.backend)
             covered = _coverage(self._desired, interface, frames, learns=False)
             return InterfaceStatus(guest.name, interface.mac, interface.filter, Proof.NOT_RUNNING, coverage=covered)
         frames = _judged_frames(self._evaluator, nic.port, interface, questions)
@@ -93,10 +94,12 @@ def _questions(interface: Interface, neighbours: tuple[Address, ...], whole: boo
     return battery(interface, neighbours) if whole else tuple(probes(interface))
 
 
-def _foretold_frames(filters: Filters, interface: Interface, questions: tuple[Question, ...]) -> Frames:
+def _foretold_frames(
+    filters: Filters, interface: Interface, questions: tuple[Question, ...], backend: Backend = Backend.IPTABLES
+) -> Frames:
     """None at all where the rules are not known, or libvirt would refuse them."""
     try:
-        expected = foretold(filters, interface)
+        expected = foretold(filters, interface, backend)
     except CannotInstantiate:
         return ()
     return _judged_frames(Evaluator.of(expected), PORT, interface, questions) if expected else ()

@@ -8,6 +8,7 @@ from reconciler.errors import UsageError, did_you_mean
 from reconciler.model.coverage import Unmanaged
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest, Interface
+from reconciler.model.kernel import Backend
 from reconciler.model.live import Live, Nic
 from reconciler.model.site import Desired
 from reconciler.nwfilter.battery import Address
@@ -88,11 +89,13 @@ def _listed(word: str, names: list[str], most: int = 8) -> str:
     return f"{word} {', '.join(names[:most]) or 'none'}{more}"
 
 
-def foretold(filters: Mapping[str, NwFilter], interface: Interface) -> Expected | None:
+def foretold(
+    filters: Mapping[str, NwFilter], interface: Interface, backend: Backend = Backend.IPTABLES
+) -> Expected | None:
     """The rules that libvirt will make for an interface; None where they need a filter that is not known here.
 
     Raises CannotInstantiate where libvirt would refuse them.
     """
     if any(name not in filters for name in closure(filters.get, interface.filter)):
         return None
-    return expand(filters.get, unguarded_filterref(interface), interface.mac, PORT)
+    return expand(filters.get, unguarded_filterref(interface), interface.mac, PORT, backend)

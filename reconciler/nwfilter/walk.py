@@ -1,7 +1,7 @@
 """Walk a frame through chains of rules, predicted or read back, and say which rule decided.
 
-Semantics are those of ebtables(8) and iptables(8): rules in order, `RETURN` goes back to the caller, a chain's policy
-applies after its last rule. A match or target that is not known is an error, never a guess.
+Semantics are those of ebtables(8), iptables(8) and nft(8): rules in order, `RETURN` goes back to the caller, a chain's
+policy applies after its last rule. A match or target that is not known is an error, never a guess.
 """
 
 from __future__ import annotations

@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 from sites import EXAMPLE
 
-from reconciler.errors import UsageError
-from reconciler.host.backend import refuse_nftables
-
 
 def command(*arguments: str, var: Path) -> subprocess.CompletedProcess[str]:
     argv = [
@@ -123,14 +120,3 @@ def test_a_broken_pipe_is_no_error(tmp_path: Path) -> None:
     argv = f"{sys.executable} -m reconciler schema guest | head -1"
     ended = subprocess.run(argv, shell=True, check=False, capture_output=True, text=True)
     assert "Traceback" not in ended.stderr
-
-
-def test_a_daemon_that_makes_rules_of_nft_is_refused(tmp_path: Path) -> None:
-    settings = tmp_path / "etc/libvirt/nwfilter.conf"
-    refuse_nftables(tmp_path)
-    settings.parent.mkdir(parents=True)
-    settings.write_text('#firewall_backend = "nftables"\nfirewall_backend = "iptables"\n')
-    refuse_nftables(tmp_path)
-    settings.write_text('firewall_backend = "nftables"\n')
-    with pytest.raises(UsageError, match="makes its rules with nft"):
-        refuse_nftables(tmp_path)

@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.errors import UsageError
 from reconciler.lab import releases
-from reconciler.lab.releases import Backend, choose
+from reconciler.lab.releases import choose
+from reconciler.model.kernel import Backend
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,165 @@
+"""Rules that libvirt 11.3 and 12.8 really made, on both backends: read, foretold and judged alike without a lab."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+import pytest
+from extension_headers import is_extended
+from interfaces import MAC
+from random_packets import frame
+from samples.captures import FOLDER, NOT_TRACKED, PORTS, SUBJECTS, SYSTEMS, Capture, captures
+
+from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import Backend, Family, KernelRules
+from reconciler.nwfilter.battery import battery
+from reconciler.nwfilter.decode import decode
+from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
+from reconciler.nwfilter.expand import Expected, expand
+from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.path import with_sources
+from reconciler.nwfilter.prove import prove_all
+
+CAPTURES = captures()
+PLACES = [
+    pytest.param(capture, port, reference, id=f"{capture.folder.name}-{port}")
+    for capture in CAPTURES
+    for port, reference in capture.ports()
+]
+every_port = pytest.mark.parametrize(("capture", "port", "reference"), PLACES)
+every_capture = pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: capture.folder.name)
+
+
+def foretold(capture: Capture, port: str, reference: FilterRef) -> Expected:
+    return expand(capture.filters().get, reference, MAC, port, capture.backend)
+
+
+def test_every_release_and_backend_is_captured_with_every_port() -> None:
+    assert {capture.folder for capture in CAPTURES} == {FOLDER / f"{release}-{backend}" for release, backend in SYSTEMS}
+    for capture in CAPTURES:
+        untracked = {NOT_TRACKED} if capture.backend is Backend.NFTABLES else set()
+        assert dict(capture.ports()).keys() >= PORTS.keys() - untracked
+
+
+@every_capture
+def test_the_backend_is_seen_in_the_rules(capture: Capture) -> None:
+    assert capture.rules().backend is capture.backend
+
+
+@every_port
+def test_the_foretold_rules_are_those_that_libvirt_made(capture: Capture, port: str, reference: FilterRef) -> None:
+    differences = Installed(capture.rules()).differences(capture.filters().get, reference, MAC, port)
+    assert not differences, differences
+
+
+@every_port
+def test_the_rules_of_another_filter_differ(capture: Capture, port: str, reference: FilterRef) -> None:
+    other = next(each for name, each in capture.ports() if each.filter != reference.filter)
+    assert Installed(capture.rules()).differences(capture.filters().get, other, MAC, port)
+
+
+@every_port
+def test_frames_fare_on_the_captured_rules_as_foretold(capture: Capture, port: str, reference: FilterRef) -> None:
+    predicted, captured = Evaluator.of(foretold(capture, port, reference)), Evaluator.on(capture.rules())
+    random, verdicts = Random(port), Counter[bool]()
+    for number in range(300):
+        sent = decode(frame(random, f"{number}"))
+        for ends in ((port, OUTSIDE), (OUTSIDE, port)):
+            told = predicted.forwarded(sent, *ends)
+            assert told.passes == captured.forwarded(sent, *ends).passes, (sent, told)
+            verdicts[told.passes] += 1
+    assert min(verdicts[True], verdicts[False]) > 20 or reference.filter == "sample-states"
+
+
+@every_capture
+@pytest.mark.parametrize("port", SUBJECTS)
+def test_a_battery_proves_the_captured_rules(capture: Capture, port: str) -> None:
+    """What nft's rules do not see behind extension headers is the only thing that its backend lets through."""
+    cases = {case.id: case for case in battery(SUBJECTS[port])}
+    proven = prove_all(capture.rules(), port, SUBJECTS[port])
+    assert {case.got for case in proven} == {"present", "pass", "drop"}
+    wrong = [cases[case.case].frame for case in proven if not case.holds and not case.inexpressible]
+    assert bool(wrong) is (capture.backend is Backend.NFTABLES)
+    assert all(map(is_extended, wrong))
+
+
+@every_capture
+def test_the_way_of_a_frame_names_the_filters_rule(capture: Capture) -> None:
+    reference = dict(capture.ports())["p1"]
+    rules = with_sources(capture.rules(), foretold(capture, "p1", reference))
+    sent = decode(frame(Random(1), "forged", fragments=False))
+    decided = Evaluator.on(rules).forwarded(replace(sent, source="02:00:00:00:00:66"), "p1", OUTSIDE)
+    assert not decided.passes
+    assert str(decided).startswith("guest-mac.xml, rule")
+
+
+NFT = next(capture for capture in CAPTURES if capture.backend is Backend.NFTABLES)
+
+
+def changed(*edits: tuple[str, str]) -> KernelRules:
+    """The captured rules of nft with other words in place of those that stand there."""
+    text = NFT.text("nft.json")
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    return NFT.rules(nft=text)
+
+
+def differing(rules: KernelRules) -> Iterator[tuple[str, str]]:
+    """Ports and chains that are not as they should be."""
+    installed, lookup = Installed(rules), NFT.filters().get
+    for port, reference in NFT.ports():
+        yield from ((port, each.chain) for each in installed.differences(lookup, reference, MAC, port))
+
+
+def test_a_flushed_table_is_drift_of_every_port() -> None:
+    objects = json.loads(NFT.text("nft.json"))["nftables"]
+    kept = [each for each in objects if each.get("rule", {}).get("table") != "libvirt_nwfilter_ethernet"]
+    found = set(differing(NFT.rules(nft=json.dumps({"nftables": kept}))))
+    assert {port for port, _ in found} == {port for port, _ in NFT.ports()}
+
+
+JUMP = '["p3", {"jump": {"target": "p3-out"}}]'
+RANGE = '"right": {"range": [22, 53]}}}, '
+EDITS = {
+    "no jump to the port's chain": (JUMP, '["p3", {"return": null}]', {"p3-out", "PREROUTING"}),
+    "another port": ('"right": {"range": [22, 68]}', '"right": {"range": [22, 69]}', {"p3-out"}),
+    "libvirt's set changed": ('{"concat": ["0.0.0.7", "0.0.0.7"]}', '{"concat": ["0.0.0.7", "0.0.0.8"]}', {"p3-out"}),
+    "another verdict": (f'{RANGE}{{"drop": null}}', f'{RANGE}{{"accept": null}}', {"p4-out"}),
+    "a counter": (f'{RANGE}{{"drop": null}}', f'{RANGE}{{"counter": null}}, {{"drop": null}}', set[str]()),
+    "a limit": (f'{RANGE}{{"drop": null}}', f'{RANGE}{{"limit": {{"rate": 5}}}}, {{"drop": null}}', {"p4-out"}),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_is_drift_where_it_changes_a_verdict(edit: str) -> None:
+    old, new, chains = EDITS[edit]
+    assert {chain for _, chain in differing(changed((old, new)))} == chains
+
+
+def test_rules_of_connections_are_read_as_nft_lists_them() -> None:
+    """As nft 1.1.7 lists them in a table of inet: the kernel that captured cannot track connections of bridges."""
+
+    def match(operator: str, key: str, right: object) -> dict[str, object]:
+        return {"match": {"op": operator, "left": {"ct": {"key": key}}, "right": right}}
+
+    listed: list[list[object]] = [
+        [match("==", "direction", "original"), match("in", "state", ["established", "new"])],
+        [match("==", "direction", "reply"), match("in", "state", "established")],
+        [{"ct count": {"val": 3, "inv": True}}, match("in", "state", ["established", "new"])],
+    ]
+    place = {"family": "bridge", "table": "libvirt_nwfilter_inet", "chain": "p9-out"}
+    rules = [{"rule": {**place, "expr": [*each, {"accept": None}]}} for each in listed]
+    inet = NFT.rules(nft=json.dumps({"nftables": rules})).inet
+    assert inet and inet.family is Family.NFT_INET
+    chain = inet.chain("p9-out")
+    assert chain
+    assert [[f"{c.option} {c.value}" for c in rule.conditions] for rule in chain.rules] == [
+        ["ct direction original", "ct state established,new"],
+        ["ct direction reply", "ct state established"],
+        ["ct count over 3", "ct state established,new"],
+    ]
