@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from reconciler.model.live import Domain, Live
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
+from reconciler.plan.holding import Holds
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Survey:
     live: Live
     host: str
     drift: tuple[Drift, ...]
+    holds: Holds = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Application:
     drift: tuple[Drift, ...]
     proofs: tuple[InterfaceProof, ...]
     found: tuple[Drift, ...] = ()
+    seen: Survey | None = None
 
 
 def read_site(settings: Settings) -> Snapshot:
@@ -162,7 +165,7 @@ def unmanaged_of(seen: Survey) -> Unmanaged:
 def plan_of(seen: Survey, allow: Disruption | None = None) -> Plan:
     from reconciler.plan.build import make_plan
 
-    return make_plan(seen.desired, seen.live, seen.host, allow)
+    return make_plan(seen.desired, seen.live, seen.host, allow, holds=seen.holds)
 
 
 def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfaceProof, ...]:
@@ -278,11 +281,12 @@ def apply(
     """
     from reconciler.execute.lock import exclusive
     from reconciler.stories import following
+    from reconciler.stories.holding import with_holds
 
     with exclusive(settings.var):
         desired = load_site(settings)
         host = open_host(settings)
-        seen = survey(desired, host, host_name(settings, desired))
+        seen = with_holds(settings, survey(desired, host, host_name(settings, desired)))
         found = seen.drift
         plan = plan_of(seen, allow)
         if expected_digest is not None and plan.digest != expected_digest:
@@ -291,23 +295,23 @@ def apply(
                 hint="make a new plan and look at it",
             )
         with following.applying(settings, desired.source) as outcome:
-            execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
-            outcome.take(execution)
+            execution = _execute(plan, host, settings, seen, notify, allow) if plan.steps else None
+            outcome.take(plan, execution)
         if execution is not None:
             seen = survey(desired, host, seen.host)
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
-        return Application(plan, execution, seen.drift, proofs_of(seen), found)
+        return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
 
 
 def _execute(
-    plan: Plan, host: Host, settings: Settings, desired: Desired, notify: Notify, allow: Disruption | None
+    plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None
 ) -> Execution:
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
 
     def prove() -> ReconcilerError | None:
-        again = plan_of(survey(desired, host, plan.host), allow)
+        again = plan_of(replace(survey(seen.desired, host, plan.host), holds=seen.holds), allow)
         if not again.steps:
             return None
         return HostError(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import DefineFilter, Plan, Step, UndefineFilter, Waiting, WaitReason
@@ -18,6 +19,7 @@ from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.ground import Ground
 from reconciler.plan.guests import guest_steps
 from reconciler.plan.handover import held_elsewhere, kept_elsewhere, with_hand_overs
+from reconciler.plan.holding import Holds, held_steps
 from reconciler.plan.learning import learners
 from reconciler.plan.order import StepCycle, held_back, ordered
 from reconciler.plan.reach import Reach
@@ -35,7 +37,12 @@ class Rates:
 
 
 def make_plan(
-    desired: Desired, live: Live, host: str, allow: Disruption | None = None, rates: Rates | None = None
+    desired: Desired,
+    live: Live,
+    host: str,
+    allow: Disruption | None = None,
+    rates: Rates | None = None,
+    holds: Holds = MappingProxyType({}),
 ) -> Plan:
     """The steps that bring `live` to `desired` on one host.
 
@@ -55,6 +62,7 @@ def make_plan(
         **{step: _held(guest) for step, guest in held_elsewhere(changes, desired, live, host).items()},
         **{step: _kept(guest) for step, guest in kept_elsewhere(changes, desired, live, host).items()},
         **{step: _learned(guest) for step, guest in learners(filters, desired, live, host, reach).items()},
+        **held_steps(steps, desired, host, holds),
     }
     reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, refusals))}
     held = held_back(steps, lambda step: step.id in reasons)

@@ -82,7 +82,13 @@ def test_a_timers_runs_from_the_first_commit_to_the_last(timer: Timer) -> None:
     again = timer.run()
     assert (again["outcome"], again["steps"], again["found"]) == ("in-sync", [], [])
 
+    page = timer.command("status").stdout
+    assert f"kvm01: {first['source'][:12]}, applied since" in page and "the repository answered 0:00:0" in page
+    assert "nothing differs, nothing waits" in page and "enforced" in page
+
     timer.by_hand("10.0.0.66")
+    health = json.loads(timer.command("--output", "json", "status").stdout)
+    assert health["applied"]["commit"] == first["source"] and health["asked"] and health["drift"]
     looked = json.loads(timer.command("--output", "json", "report", expected=1).stdout)
     assert looked["outcome"] == "drift" and looked["drift"] and looked["found"] == looked["drift"]
     mended = timer.run()
