@@ -45,6 +45,14 @@ class Journal:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
+    def try_write(self, event: str, **details: Any) -> bool:
+        """As `write`, for what must not keep us from taking things back: a full disk least of all."""
+        try:
+            self.write(event, **details)
+        except HostError:
+            return False
+        return True
+
     def intend(self, step: Step) -> None:
         self.write("step", id=step.id, kind=step.action.kind, action=asdict(step.action))
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from reconciler.errors import HostError, HostTimeout
 from reconciler.host.protocol import Host
+from reconciler.model.actions import ChangeLiveFilterref, OpenGate, RebuildPort, SweepPort
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRule
 from reconciler.model.live import Nic
-from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort, SweepPort
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.prove import port_rules
 from reconciler.nwfilter.wanted import has_packet_rules
@@ -34,13 +34,14 @@ def change_live_filterref(action: ChangeLiveFilterref, host: Host) -> None:
     host.close_gate(action.port)
     try:
         _switch(action, host)
-        _require_rules(host, action.port, action.mac, action.filterref)
+        require_rules(host, action.port, action.mac, action.filterref)
     except HostTimeout:
         raise
     except HostError as failure:
         _put_back(action, host, before, failure)
         raise
-    host.open_gate(action.port)
+    if not action.stays_closed:
+        host.open_gate(action.port)
 
 
 def rebuild_port(action: RebuildPort, host: Host) -> None:
@@ -48,7 +49,7 @@ def rebuild_port(action: RebuildPort, host: Host) -> None:
     host.close_gate(action.port)
     try:
         host.rebuild_binding(action.port, action.guest, action.filterref)
-        _require_rules(host, action.port, action.mac, action.filterref)
+        require_rules(host, action.port, action.mac, action.filterref)
     except HostTimeout:
         raise
     except HostError as failure:
@@ -60,7 +61,7 @@ def open_gate(action: OpenGate, host: Host) -> None:
     """Open a port that was left closed, once its rules are complete; a port that is gone has nothing to prove."""
     binding = host.find_binding(action.port)
     if binding is not None:
-        _require_rules(host, action.port, binding.mac, binding.filterref)
+        require_rules(host, action.port, binding.mac, binding.filterref)
     elif action.guest is not None:
         raise HostError(f"port {action.port} has no binding; its gate stays closed")
     host.open_gate(action.port)
@@ -103,7 +104,7 @@ def _took(action: ChangeLiveFilterref, host: Host) -> bool:
     return nic is not None and moved and nic.filterref == action.filterref and bound == action.filterref
 
 
-def _require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None) -> None:
+def require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None) -> None:
     """Read the port's rules back and compare them with what its filterref asks for, rule by rule."""
     if filterref is None:
         return
@@ -136,7 +137,8 @@ def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule,
         raise _stays_closed(action.port, action.guest, second) from failure
     if port_rules(host.rules().ethernet, action.port) != before:
         raise _stays_closed(action.port, action.guest, failure) from failure
-    host.open_gate(action.port)
+    if not action.closed_before:
+        host.open_gate(action.port)
 
 
 def _stays_closed(port: str, guest: str, reason: HostError) -> PortStaysClosed:

@@ -7,22 +7,27 @@ from functools import singledispatch
 from reconciler.domain.compare import same_definition
 from reconciler.domain.parse import parse_nics
 from reconciler.errors import HostError, StaleError
-from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port, sweep_port
+from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port, require_rules, sweep_port
 from reconciler.host.protocol import Host
-from reconciler.model.plan import (
+from reconciler.model.actions import (
     Action,
     ChangeLiveFilterref,
+    CloseGate,
     DefineFilter,
     DefineGuest,
     OpenGate,
     RaiseLinks,
     RebuildPort,
     RemoveRules,
+    RestartDaemon,
     RewriteSave,
     SetAutostart,
+    ShutDownGuest,
+    StageFilters,
     StartGuest,
     SweepPort,
     UndefineFilter,
+    VerifyPort,
 )
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.parse import parse_dump, parse_filter
@@ -31,25 +36,26 @@ from reconciler.nwfilter.parse import parse_dump, parse_filter
 def is_done(action: Action, host: Host) -> bool:
     """Whether a step that failed left its object changed all the same, so that its inverse has work to do."""
     inverse = action.inverse()
-    return inverse is not None and bool(_surprise(action, host)) and not _surprise(inverse, host)
+    return inverse is not None and bool(surprise(action, host)) and not surprise(inverse, host)
 
 
 def check(action: Action, host: Host) -> None:
     """Raise `StaleError` when the object is no longer what the plan was made for (promise P7)."""
-    surprise = _surprise(action, host)
-    if surprise:
+    found = surprise(action, host)
+    if found:
         raise StaleError(
-            f"{action.target} was changed by somebody else since the plan was made ({surprise}); it was not touched",
+            f"{action.target} was changed by somebody else since the plan was made ({found}); it was not touched",
             hint="run it again: the next plan starts from what is there now",
         )
 
 
 @singledispatch
-def _surprise(action: Action, host: Host) -> str:
+def surprise(action: Action, host: Host) -> str:
+    """What is not as the step needs to find it, empty when all is."""
     raise TypeError(f"no such action: {action!r}")
 
 
-@_surprise.register
+@surprise.register
 def _(action: DefineFilter, host: Host) -> str:
     held = host.find_filter(action.name)
     if held is None:
@@ -59,7 +65,7 @@ def _(action: DefineFilter, host: Host) -> str:
     return "" if held.definition == parse_dump(action.previous_xml) else "its definition differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: UndefineFilter, host: Host) -> str:
     held = host.find_filter(action.name)
     if held is None:
@@ -67,7 +73,7 @@ def _(action: UndefineFilter, host: Host) -> str:
     return "" if held.definition == parse_dump(action.previous_xml) else "its definition differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: ChangeLiveFilterref, host: Host) -> str:
     nic = live_nic(host, action.guest, action.mac)
     if nic is None or nic.port != action.port:
@@ -75,7 +81,7 @@ def _(action: ChangeLiveFilterref, host: Host) -> str:
     return "" if nic.filterref == action.previous else "the filter of its running interface differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: DefineGuest, host: Host) -> str:
     domain = host.find_domain(action.guest)
     if domain is None:
@@ -83,24 +89,50 @@ def _(action: DefineGuest, host: Host) -> str:
     return "" if same_definition(domain.persistent_xml, action.previous_xml) else "its persistent definition differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: SetAutostart, host: Host) -> str:
     domain = host.find_domain(action.guest)
     return "" if domain and domain.autostart != action.autostart else "its autostart differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: StartGuest, host: Host) -> str:
     return "" if host.find_domain(action.guest) else "it is gone"
 
 
-@_surprise.register
+@surprise.register
+def _(action: ShutDownGuest, host: Host) -> str:
+    domain = host.find_domain(action.guest)
+    return "" if domain and domain.persistent_xml else "it is gone, or would be when it is down"
+
+
+@surprise.register
+def _(action: CloseGate | VerifyPort, host: Host) -> str:
+    nic = live_nic(host, action.guest, action.mac)
+    return "" if nic and nic.port == action.port else f"its port {action.port} is gone"
+
+
+@surprise.register
+def _(action: StageFilters, host: Host) -> str:
+    for name, text in action.previous:
+        held = host.find_filter(name)
+        if held is None or held.definition != parse_filter(text):
+            return f"the definition of {name} differs"
+    return ""
+
+
+@surprise.register
+def _(action: RestartDaemon, host: Host) -> str:
+    return ""
+
+
+@surprise.register
 def _(action: RebuildPort, host: Host) -> str:
     nic = live_nic(host, action.guest, action.mac)
     return "" if nic and nic.port == action.port else f"its port {action.port} is gone"
 
 
-@_surprise.register
+@surprise.register
 def _(action: RewriteSave, host: Host) -> str:
     domain = host.find_domain(action.guest)
     image = domain.managed_save if domain else None
@@ -109,17 +141,17 @@ def _(action: RewriteSave, host: Host) -> str:
     return "" if same_definition(image.xml, action.previous_xml) else "the definition in its image differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: RemoveRules | RaiseLinks, host: Host) -> str:
     return ""
 
 
-@_surprise.register
+@surprise.register
 def _(action: SweepPort, host: Host) -> str:
     return "the port is back" if action.port in host.devices() else ""
 
 
-@_surprise.register
+@surprise.register
 def _(action: OpenGate, host: Host) -> str:
     return "" if action.port in host.gated() else "its gate is open"
 
@@ -163,6 +195,39 @@ def _(action: StartGuest, host: Host) -> None:
     domain = host.find_domain(action.guest)
     if domain is not None and not domain.active:
         host.start_domain(action.guest)
+
+
+@perform.register
+def _(action: ShutDownGuest, host: Host) -> None:
+    domain = host.find_domain(action.guest)
+    if domain is None or not domain.active or host.shut_down_domain(action.guest, action.seconds):
+        return
+    if not action.destroy:
+        raise HostError(
+            f"guest {action.guest} did not shut down within {action.seconds} s; it was left running",
+            hint="look at its console; policy: shutdown: on_timeout: destroy kills such a guest",
+        )
+    host.destroy_domain(action.guest)
+
+
+@perform.register
+def _(action: CloseGate, host: Host) -> None:
+    host.close_gate(action.port)
+
+
+@perform.register
+def _(action: VerifyPort, host: Host) -> None:
+    require_rules(host, action.port, action.mac, action.filterref)
+
+
+@perform.register
+def _(action: StageFilters, host: Host) -> None:
+    host.write_filter_files(action.files)
+
+
+@perform.register
+def _(action: RestartDaemon, host: Host) -> None:
+    host.restart_daemon()
 
 
 @perform.register

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from reconciler.errors import HostError
 from reconciler.host.address import proc_of
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.syntax import FilterSyntax
+
+_MODE = 0o600
 
 
 def definition_names(pid: int) -> tuple[str, ...]:
@@ -35,6 +40,22 @@ def filter_file(pid: int, name: str, xml: str, definition: NwFilter) -> FilterFi
         return FilterFile.SAME if parse_filter(text) == definition else FilterFile.DIFFERENT
     except FilterSyntax:
         return FilterFile.DIFFERENT
+
+
+def write_filter_files(pid: int, files: Iterable[tuple[str, str]]) -> None:
+    """Each by a rename, so that a daemon that reads them meanwhile finds whole ones. Raises `HostError`."""
+    for name, text in files:
+        path = _folder(pid) / f"{name}.xml"
+        draft = path.with_name(f".{name}.xml.new")
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.chmod(_MODE)
+            draft.replace(path)
+        except OSError as error:
+            raise HostError(f"the file {path.name} of a filter cannot be written ({error.strerror})") from error
 
 
 def _folder(pid: int) -> Path:

@@ -18,7 +18,7 @@ from reconciler.model.kernel import Family, ForeignRule, KernelChain, KernelRule
 from reconciler.model.live import MANAGED_SAVE, Binding, Domain, Live, LiveFilter, Nic, SavedState
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.expand import Expected, expand
-from reconciler.nwfilter.guard import mark_uuid
+from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.variables import closure
@@ -33,6 +33,9 @@ class MemoryHost:
     bindings: dict[str, Binding] = field(default_factory=dict)
     installed: dict[str, Expected] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    """Guests that do not obey a shutdown."""
+    staged: dict[str, str] = field(default_factory=dict)
     foreign: set[tuple[str, str]] = field(default_factory=set)
     """Rules of others, before all jumps: a hook's name, and the text of a rule in it."""
     writes: list[tuple[str, str]] = field(default_factory=list)
@@ -86,9 +89,9 @@ class MemoryHost:
         held = self.filters.get(name)
         if held is not None and held.uuid != definition.uuid:
             raise HostError(f"filter '{name}' already exists with uuid {held.uuid}")
-        self.filters[name] = LiveFilter(
-            definition, definition.uuid or mark_uuid(name), definition.uuid == mark_uuid(name), xml
-        )
+        uuid = definition.uuid or mark_uuid(name)
+        temporary = uuid == temporary_uuid(name)
+        self.filters[name] = LiveFilter(definition, uuid, uuid == mark_uuid(name), xml, temporary=temporary)
         if held is None or held.definition == definition:
             return
         try:
@@ -131,8 +134,40 @@ class MemoryHost:
         saved = tuple(state for state in domain.saved if state is not image)
         self.domains[guest] = replace(domain, active=True, live=nics, live_xml=xml, saved=saved)
 
+    def shut_down_domain(self, guest: str, seconds: float) -> bool:
+        """Guests in `deaf` ignore it."""
+        self._write("shut_down_domain", guest)
+        if guest in self.deaf:
+            return False
+        self._stop(guest)
+        return True
+
+    def write_filter_files(self, files: Iterable[tuple[str, str]]) -> None:
+        for name, text in files:
+            self._write("write_filter_files", name)
+            self.staged[name] = text
+
+    def restart_daemon(self) -> None:
+        """All staged files come into force, and every port is built once; one that cannot be stops the daemon."""
+        self._write("restart_daemon", "host")
+        before = dict(self.filters)
+        for name, text in self.staged.items():
+            definition = parse_filter(text)
+            self.filters[name] = replace(before[name], definition=definition, xml=text)
+        try:
+            built = {port: self._build(binding) for port, binding in self.bindings.items()}
+        except HostError:
+            self.filters = before
+            raise
+        self.staged.clear()
+        for port, rules in built.items():
+            self._install(port, rules)
+
     def destroy_domain(self, guest: str) -> None:
         self._write("destroy_domain", guest)
+        self._stop(guest)
+
+    def _stop(self, guest: str) -> None:
         domain = self.domains[guest]
         for nic in domain.live:
             self.bindings.pop(str(nic.port), None)

@@ -40,6 +40,17 @@ class Host(Protocol):
 
     def start_domain(self, guest: str) -> None: ...
 
+    def shut_down_domain(self, guest: str, seconds: float) -> bool:
+        """Ask a guest to shut down; whether it was down within that time. Waits no longer than it takes."""
+
+    def destroy_domain(self, guest: str) -> None: ...
+
+    def write_filter_files(self, files: Iterable[tuple[str, str]]) -> None:
+        """Put these texts in the place of libvirt's files of filters, each by a rename."""
+
+    def restart_daemon(self) -> None:
+        """Restart the daemon that has the filters, and wait until it answers; raises `HostError` if it does not."""
+
     def devices(self) -> frozenset[str]:
         """The network devices of the daemon's network namespace."""
 

@@ -52,7 +52,7 @@ class Domain:
     """A guest as libvirt has it. The XML texts are kept because changes are made in them, and nowhere else.
 
     `persistent` is empty for a transient guest, `live` is empty for one that does not run. `saved` are definitions that
-    a managed-save image or a snapshot may bring back.
+    a managed-save image or a snapshot may bring back. `busy` while it is migrated, saved or dumped.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Domain:
     persistent_xml: str = field(default="", repr=False)
     live_xml: str = field(default="", repr=False)
     saved: tuple[SavedState, ...] = ()
+    busy: bool = False
 
     @property
     def nics(self) -> tuple[Nic, ...]:
@@ -95,13 +96,17 @@ class FilterFile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveFilter:
-    """A filter that libvirt holds. `owned` says that it carries our mark: only then it may be deleted."""
+    """A filter that libvirt holds. `owned` says that it carries our mark: only then it may be deleted.
+
+    `temporary` ones carry the mark of a copy that lives for one roll-out.
+    """
 
     definition: NwFilter
     uuid: str
     owned: bool
     xml: str = field(default="", repr=False)
     file: FilterFile = FilterFile.SAME
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from reconciler.model.actions import Action
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.live import Binding, Live
-from reconciler.model.plan import Action, Step, Waiting, WaitReason
+from reconciler.model.plan import Step, Waiting, WaitReason
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
+from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
 
 BY_HAND = "this version does not; do it by hand"
@@ -32,12 +34,12 @@ class Ground:
         host: str,
         redefined: Mapping[str, bool],
         reach: Reach,
-        rebuild_seconds: float,
+        rates: Rates,
     ) -> None:
         self.desired = desired
         self.live = live
         self.host = host
-        self.rebuild_seconds = rebuild_seconds
+        self.rates = rates
         self.tolerance = Tolerance(desired.ignore)
         self.installed = Installed(live.kernel)
         self._redefined = redefined
@@ -91,7 +93,7 @@ class Ground:
             if name in self._redefined
         )
         disruption = Disruption.REBUILD if rebuilds else Disruption.NONE
-        seconds = rebuilds * self.rebuild_seconds
+        seconds = rebuilds * self.rates.rebuild
         return Step(identifier, action, reason, disruption, rebuilds, seconds, (*filters, *before))
 
     def wait(

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from reconciler.domain.match import match_nics
 from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
+from reconciler.model.actions import DefineGuest, SetAutostart, StartGuest
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.live import FILTERED_KINDS, Domain, Nic
-from reconciler.model.plan import DefineGuest, SetAutostart, StartGuest, Step
+from reconciler.model.plan import Step
 from reconciler.plan.ground import Ground
+from reconciler.plan.restarts import needs_restart, restart_steps, stop_step
 from reconciler.plan.running import new_bridge, running_steps
 from reconciler.plan.saved import saved_steps
 from reconciler.plan.strangers import Strangers
@@ -44,6 +46,8 @@ def _stored_steps(ground: Ground, guest: Guest, domain: Domain, before: tuple[st
     if is_owned and guest.autostart is not None and guest.autostart != domain.autostart:
         yield Step(f"autostart:{guest.name}", SetAutostart(guest.name, guest.autostart), "the site says so")
     yield from _power_steps(ground, guest, domain, references, tuple(done))
+    if reason := needs_restart(ground, guest, domain):
+        yield from restart_steps(ground, guest, reason, done)
 
 
 def _stored_definition(ground: Ground, guest: Guest, domain: Domain) -> tuple[str, list[FilterRef]]:
@@ -86,4 +90,4 @@ def _power_steps(
         action = StartGuest(guest.name)
         yield ground.step(f"start:{guest.name}", action, "the site wants it running", references, before)
     if guest.power is Power.STOPPED and domain.active:
-        ground.wait(guest, f"shut {guest.name} down")
+        yield stop_step(ground, guest, "the site wants it stopped", before)

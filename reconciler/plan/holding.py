@@ -31,3 +31,8 @@ def held_steps(steps: Iterable[Step], desired: Desired, host: str, holds: Holds)
         if named is not None:
             found[step.id] = holds[named]
     return found
+
+
+def is_suspended(guest: str, holds: Holds) -> bool:
+    """Then not even its rules are built again; one that waits for an address goes on as it is."""
+    return holds.get(f"guest/{guest}", (None, ""))[0] is WaitReason.SUSPENDED

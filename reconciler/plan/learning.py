@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reconciler.model.actions import DefineFilter
 from reconciler.model.live import Live
-from reconciler.model.plan import DefineFilter, Step
+from reconciler.model.plan import Step
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import learns_addresses
 from reconciler.nwfilter.tolerance import Tolerance

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.domain.match import match_nics
+from reconciler.model.actions import ChangeLiveFilterref, OpenGate, RebuildPort
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.kernel import Family
 from reconciler.model.live import FILTERED_KINDS, Binding, Domain, Nic
-from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort, Step
+from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.nwfilter.installed import are_all_missing
 from reconciler.plan.ground import Ground
 from reconciler.plan.strangers import Strangers
 
-_NEEDS_RESTART = "the running guest keeps its MAC until it is shut down and started again"
-
 
 def running_steps(ground: Ground, strangers: Strangers, guest: Guest, domain: Domain) -> Iterator[Step]:
-    matched = match_nics((interface.mac for interface in guest.interfaces), domain.live)
+    macs = tuple(interface.mac for interface in guest.interfaces)
+    matched, stored = match_nics(macs, domain.live), match_nics(macs, domain.persistent)
     for interface in guest.interfaces:
         nic = matched.get(interface.mac)
         if domain.active and nic is None:
-            if not ground.ignores(guest, interface.mac, Layer.LIVE):
+            if not stored.get(interface.mac) and not ground.ignores(guest, interface.mac, Layer.LIVE):
                 ground.wait(guest, f"give {guest.name} an interface with the MAC {interface.mac}")
         elif nic is not None and nic.mac != interface.mac:
-            if not ground.ignores(guest, f"{interface.mac}.mac", Layer.LIVE):
-                what = f"change the MAC {nic.mac} of {guest.name} to {interface.mac}"
-                ground.wait(guest, what, _NEEDS_RESTART)
+            # Only a restart changes a MAC, and a guest without a stored definition does not come back.
+            if not domain.persistent:
+                ground.wait(guest, f"change the MAC {nic.mac} of {guest.name} to {interface.mac}")
         elif nic is not None and nic.port is not None:
             yield from _Interface(ground, guest, interface, nic, nic.port).steps(strangers)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reconciler.model.actions import DefineFilter
 from reconciler.model.change import Change, VerdictChange
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
-from reconciler.model.plan import DefineFilter, Plan, Step, Waiting
+from reconciler.model.plan import Plan, Step, Waiting
 from reconciler.model.problem import Problem
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from sites import mac
 
 from reconciler.diff import diff
 from reconciler.load import load
+from reconciler.model.actions import ChangeLiveFilterref, RebuildPort
 from reconciler.model.filter import FilterRef
-from reconciler.model.plan import ChangeLiveFilterref, RebuildPort
 from reconciler.plan.build import make_plan
 
 
