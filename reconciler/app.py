@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from reconciler.model.live import Live
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
+from reconciler.plan.holding import Holds
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Survey:
     host: str
     drift: tuple[Drift, ...]
     known: Known = Known()
+    holds: Holds = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Application:
     drift: tuple[Drift, ...]
     proofs: tuple[InterfaceProof, ...]
     found: tuple[Drift, ...] = ()
+    seen: Survey | None = None
 
 
 def read_site(settings: Settings) -> Snapshot:
@@ -180,8 +183,8 @@ def plan_of(seen: Survey, allow: Disruption | None = None) -> Plan:
     from reconciler.plan.build import make_plan
     from reconciler.plan.rates import rates_of
 
-    rates, owed = rates_of(seen.known.timings), seen.known.owed
-    return make_plan(seen.desired, seen.live, seen.host, allow, rates, now=datetime.now(UTC), owed=owed)
+    rates, owed, now = rates_of(seen.known.timings), seen.known.owed, datetime.now(UTC)
+    return make_plan(seen.desired, seen.live, seen.host, allow, rates, now=now, holds=seen.holds, owed=owed)
 
 
 def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfaceProof, ...]:
@@ -252,11 +255,12 @@ def apply(
     """
     from reconciler.execute.lock import exclusive
     from reconciler.stories import following
+    from reconciler.stories.holding import with_holds
 
     with exclusive(settings.var):
         desired = load_site(settings)
         host = open_host(settings)
-        seen = survey(desired, host, host_name(settings, desired), remembered(settings))
+        seen = with_holds(settings, survey(desired, host, host_name(settings, desired), remembered(settings)))
         found = seen.drift
         plan = plan_of(seen, allow)
         if expected_digest is not None and plan.digest != expected_digest:
@@ -265,24 +269,25 @@ def apply(
                 hint="make a new plan and look at it",
             )
         with following.applying(settings, desired.source) as outcome:
-            execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
-            outcome.take(execution)
+            execution = _execute(plan, host, settings, seen, notify, allow) if plan.steps else None
+            outcome.take(plan, execution)
         if execution is not None:
             _learn(settings, execution)
             seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
-        return Application(plan, execution, seen.drift, proofs_of(seen), found)
+        return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
 
 
 def _execute(
-    plan: Plan, host: Host, settings: Settings, desired: Desired, notify: Notify, allow: Disruption | None
+    plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None
 ) -> Execution:
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
 
     def prove() -> ReconcilerError | None:
-        again = plan_of(survey(desired, host, plan.host, remembered(settings)), allow)
+        now = survey(seen.desired, host, plan.host, remembered(settings))
+        again = plan_of(replace(now, holds=seen.holds), allow)
         if not again.steps:
             return None
         return HostError(

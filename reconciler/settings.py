@@ -56,7 +56,8 @@ class PublishSettings:
 class Settings:
     """Where the daemon is, where the site is, and where state is kept. `site` None with no repository: nowhere.
 
-    With `commit` the repository is not asked: the site is that of a commit which was verified before.
+    With `commit` the repository is not asked: the site is that of a commit which was verified before. Claims do not
+    wait for hosts that are `released`.
     """
 
     uri: str = "qemu:///system"
@@ -70,6 +71,7 @@ class Settings:
     metrics: Path | None = None
     admission: str = "warn"
     commit: str | None = None
+    released: tuple[str, ...] = ()
 
 
 def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -91,6 +93,7 @@ def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
         publish=_publish_settings(config),
         metrics=config.path("metrics_file"),
         admission=config.word("admission", ("warn", "refuse"), "warn"),
+        released=tuple(getattr(arguments, "released", ())),
     )
 
 

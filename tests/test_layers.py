@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "host": {"host", "nwfilter", "domain", "model", "errors"},
     "git": {"git", "errors"},
     "source": {"source", "git", "model", "errors"},
+    "units": set(),
     "publish": {"publish", "git", "model", "errors"},
     "records": {"records", "errors"},
     "execute": {"execute", "host", "nwfilter", "domain", "model", "errors"},

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import HostError
+from reconciler.host.address import proc_of
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile
 from reconciler.nwfilter.parse import parse_filter
@@ -58,4 +59,4 @@ def write_filter_files(pid: int, files: Iterable[tuple[str, str]]) -> None:
 
 
 def _folder(pid: int) -> Path:
-    return Path(f"/proc/{pid}/root/etc/libvirt/nwfilter")
+    return proc_of(pid) / "root/etc/libvirt/nwfilter"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import libvirt
 
 from reconciler.errors import HostUnreachable
-from reconciler.host.address import DaemonAddress, daemon_pid, namespaces_of
+from reconciler.host.address import DaemonAddress, daemon_pid, namespaces_of, proc_of
 from reconciler.host.backend import said_backend
 from reconciler.host.deadline import Worker
 from reconciler.host.kernel import Kernel
@@ -32,7 +31,7 @@ class Session:
 def open_session(address: DaemonAddress, seconds: float = MINIMUM_DEADLINE) -> Session:
     """Raises `HostUnreachable` when the daemon does not answer, `HostTimeout` when not within `seconds`."""
     pid = daemon_pid(address)
-    kernel = Kernel(namespaces_of(pid), said_backend(Path(f"/proc/{pid}/root")))
+    kernel = Kernel(namespaces_of(pid, address), said_backend(proc_of(pid) / "root"))
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     worker = Worker()
     try:

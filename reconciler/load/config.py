@@ -13,6 +13,8 @@ def read_config(path: str, content: bytes, keys: tuple[str, ...]) -> dict[str, s
     findings = Findings()
     node = read_yaml(path, content, findings)
     problems = findings.in_order()
+    if [problem.id for problem in problems] == ["yaml-empty"]:
+        return {}
     if problems:
         raise UsageError(problems[0].message, hint=problems[0].hint, origin=problems[0].origin)
     if node is None or node.data is None:

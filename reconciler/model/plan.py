@@ -37,11 +37,14 @@ class WaitReason(StrEnum):
     POLICY = "policy"
     UNSUPPORTED = "unsupported"
     BUSY = "busy"
+    SUSPENDED = "suspended"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A difference that this plan leaves: policy forbids its step, or this version cannot make it."""
+    """A difference that this plan leaves: policy forbids its step, this version cannot make it,
+    it is suspended, or another host has to release an address first."""
 
     target: str
     what: str

@@ -34,7 +34,8 @@ class Report:
     """One run of one host. `commit` is the commit in force, None where there is none.
 
     `found` is the drift that the run met, `drift` what is left after it. `stale_since` is when the remote last
-    answered, None when it did just now; `trouble` is why the newest commit is not in force, or what went wrong.
+    answered, None when it did just now; `trouble` is why the newest commit is not in force, or what went wrong. `held`
+    are guests and the networks that they hold on this host by their filters.
     """
 
     verb: str
@@ -53,6 +54,7 @@ class Report:
     stale_since: datetime | None = None
     trouble: ReconcilerError | None = None
     suspended: tuple[str, ...] = ()
+    held: tuple[tuple[str, tuple[str, ...]], ...] = ()
     events: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property

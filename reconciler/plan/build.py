@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from reconciler.model.actions import DefineFilter
 from reconciler.model.live import Live
@@ -18,6 +19,7 @@ from reconciler.plan.filters import FilterPlan, plan_filters, prune_steps
 from reconciler.plan.ground import Ground
 from reconciler.plan.guests import guest_steps
 from reconciler.plan.handover import with_hand_overs
+from reconciler.plan.holding import Holds
 from reconciler.plan.order import held_back, ordered
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
@@ -35,6 +37,7 @@ def make_plan(
     rates: Rates | None = None,
     *,
     now: datetime | None = None,
+    holds: Holds = MappingProxyType({}),
     owed: Iterable[str] = (),
 ) -> Plan:
     """The steps that bring `live` to `desired` on one host.
@@ -48,7 +51,7 @@ def make_plan(
     filters = plan_filters(desired, live, host, most, rates)
     ground = Ground(desired, live, host, filters.redefined, reach, rates)
     steps = _all_steps(filters, ground, owed)
-    refusals = Refusals(steps, filters, ground, reach, most)
+    refusals = Refusals(steps, filters, ground, reach, most, holds)
     held = held_back(steps, lambda step: refusals.of(step) is not None)
     waits = tuple(refusals.waiting(step) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)

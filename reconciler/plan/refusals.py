@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 from reconciler.model.actions import DefineFilter, StageFilters, UndefineFilter
 from reconciler.model.guest import guard_name
@@ -15,6 +16,7 @@ from reconciler.plan.allowance import waiting_window
 from reconciler.plan.filters import FilterPlan
 from reconciler.plan.ground import Ground
 from reconciler.plan.handover import kept_elsewhere
+from reconciler.plan.holding import Holds, held_steps, is_suspended
 from reconciler.plan.learning import learners
 from reconciler.plan.order import StepCycle, ordered
 from reconciler.plan.reach import Reach
@@ -31,7 +33,13 @@ class Refusals:
     """The reasons of one plan's steps."""
 
     def __init__(
-        self, steps: tuple[Step, ...], filters: FilterPlan, ground: Ground, reach: Reach, most: Disruption
+        self,
+        steps: tuple[Step, ...],
+        filters: FilterPlan,
+        ground: Ground,
+        reach: Reach,
+        most: Disruption,
+        holds: Holds = MappingProxyType({}),
     ) -> None:
         self._most = most
         self._policy = ground.desired.policy
@@ -41,8 +49,9 @@ class Refusals:
             **{step: _kept(holder) for step, holder in kept_elsewhere(steps, *args).items()},
             **{step: _learned(guest) for step, guest in learners(filters.steps, *args, reach).items()},
             **dict(_unbuildable(steps, ground)),
-            **dict(_on_hold(steps, filters, ground, reach)),
+            **dict(_on_hold(steps, filters, ground, reach, holds)),
             **dict(_busy(steps, ground, reach)),
+            **held_steps(steps, ground.desired, ground.host, holds),
         }
 
     def of(self, step: Step) -> _Reason | None:
@@ -81,10 +90,12 @@ def _circles(steps: tuple[Step, ...]) -> frozenset[str]:
 
 
 def _on_hold(
-    steps: tuple[Step, ...], filters: FilterPlan, ground: Ground, reach: Reach
+    steps: tuple[Step, ...], filters: FilterPlan, ground: Ground, reach: Reach, holds: Holds
 ) -> Iterator[tuple[str, _Reason]]:
-    """Steps of guests on hold, and changes of filters that would rebuild their rules."""
-    held = {guest.name: guest for guest in ground.desired.guests_on(ground.host) if guest.hold}
+    """Steps of guests on hold or suspended, and changes of filters that would rebuild their rules."""
+    guests = ground.desired.guests_on(ground.host)
+    suspended = {guest.name for guest in guests if is_suspended(guest.name, holds)}
+    held = {guest.name: guest for guest in guests if guest.hold or guest.name in suspended}
     if not held:
         return
     guards = {guard_name(name, i.mac): name for name, guest in held.items() for i in guest.interfaces}
@@ -98,7 +109,8 @@ def _on_hold(
         if guest is None and step.id in filters.rollout:
             guest = of_rollout
         if guest is not None:
-            yield step.id, (WaitReason.POLICY, f"guest {guest} is on hold")
+            on_hold = (WaitReason.POLICY, f"guest {guest} is on hold")
+            yield step.id, holds[f"guest/{guest}"] if guest in suspended else on_hold
 
 
 def _rebuilds(step: Step) -> bool:

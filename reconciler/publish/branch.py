@@ -18,6 +18,16 @@ def branch_of(host: str) -> str:
     return f"refs/heads/reports/{host}"
 
 
+def read_report(repository: ReportRepository, host: str) -> str | None:
+    """The latest report.json that a host has published; None where it has not. Raises `PublishError`."""
+    return as_publish_error(lambda: _read(repository, host))
+
+
+def _read(repository: ReportRepository, host: str) -> str | None:
+    commit = repository.remote(branch_of(host))
+    return repository.content(f"{commit}:report.json") if commit else None
+
+
 class ReportBranch:
     """`reports/<host>`. Its commits have no parents, so what is pruned is gone."""
 

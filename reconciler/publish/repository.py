@@ -12,6 +12,7 @@ from reconciler.git.bare import open_bare
 from reconciler.git.commands import Commands
 
 _Result = TypeVar("_Result")
+MOST_BYTES = 16 << 20
 
 
 class ReportRepository:
@@ -52,6 +53,14 @@ class ReportRepository:
         listed = self._commands.run("ls-tree", "-z", "--full-tree", tree, what="read earlier reports")
         pairs = (line.split("\t", 1) for line in listed.split("\0") if line)
         return {name: (head.rpartition(" ")[0], head.rpartition(" ")[2]) for head, name in pairs}
+
+    def content(self, name: str) -> str | None:
+        """The text of `COMMIT:path`; None for none, and for one that is larger than any report."""
+        what = "read a host's report"
+        told = self._commands.run("cat-file", "--batch-check", what=what, stdin=f"{name}\n".encode()).split()
+        if len(told) != 3 or told[1] != "blob" or int(told[2]) > MOST_BYTES:
+            return None
+        return self._commands.blobs([told[0]])[0].decode("utf-8", "replace")
 
     def blob(self, text: str) -> str:
         return self._commands.run("hash-object", "-w", "--stdin", what="write a report", stdin=text.encode())

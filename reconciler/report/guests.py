@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.model.coverage import Coverage, FilterCoverage, InterfaceStatus, Unmanaged
+from reconciler.model.health import Finding, Health
 from reconciler.model.outcome import Case, InterfaceProof, Proof
 from reconciler.model.trace import PathStep, Trace
 from reconciler.report.text import PROOF_STYLES, escape
@@ -151,3 +152,12 @@ def _some(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - MOST_NAMES} more" if len(every) > MOST_NAMES else ""
     return f"{', '.join(every[:MOST_NAMES])}{more}"
+
+
+def show_findings(console: Console, found: Iterable[Finding]) -> None:
+    """A line for each thing that was looked at, and what to do about those that are not well."""
+    styles = {Health.OK: "green", Health.WARNING: "yellow", Health.FAILED: "bold red"}
+    for each in found:
+        console.print(f"[{styles[each.health]}]{each.health:<7}[/] {each.id}: {escape(each.message)}")
+        if each.hint and each.health is not Health.OK:
+            console.print(f"        {escape(each.hint)}", style="dim")

@@ -41,6 +41,7 @@ def run_document(report: Report) -> Document:
         "cases": json_document.cases(_failing_only(report)),
         "execution": json_document.execution(report.execution),
         "suspended": list(report.suspended),
+        "held": [{"guest": guest, "addresses": list(addresses)} for guest, addresses in report.held],
         "events": [{"event": event, "step": step} for event, step in report.events],
         "error": {"message": str(report.trouble), "hint": report.trouble.hint} if report.trouble else None,
     }
@@ -72,7 +73,7 @@ def state_digest(document: Document) -> str:
     """What a reader would want to hear of again when it changes: not when, nor how long, nor what was put right."""
     settled = "in-sync" if document["outcome"] == "applied" else document["outcome"]
     reason = document["error"]["message"] if document["error"] and settled != "in-sync" else None
-    names = ("source", "host", "drift", "waiting", "problems", "interfaces", "suspended")
+    names = ("source", "host", "drift", "waiting", "problems", "interfaces", "suspended", "held")
     return _digest([settled, bool(document["stale_since"]), reason, *(document[name] for name in names)])
 
 

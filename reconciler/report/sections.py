@@ -58,6 +58,8 @@ def sections(document: Document) -> tuple[Section, ...]:
         _interfaces(document.get("interfaces") or ()),
         Section("cases that do not hold", _lines(_failing(document), _case)),
         Section("what filters leak", _lines(document.get("filters") or (), _filter)),
+        Section("checks of the host", _lines(document.get("checks") or (), _check)),
+        Section("suspended", _lines(document.get("suspensions") or (), _suspension)),
         Section("written", _lines(document.get("written") or (), lambda path: (str(path),))),
         Section("left out", _lines(document.get("skipped") or (), _skipped)),
     ]
@@ -172,6 +174,15 @@ def _filter(each: Any) -> tuple[str, ...]:
     stops = f"stops {', '.join(each['stops'])}" if each["stops"] else ""
     told = "; ".join(part for part in (leaks, stops) if part)
     return (f"{each['filter']} (as for {each['guest']}): {told}",) if told else ()
+
+
+def _check(each: Any) -> tuple[str, ...]:
+    line = f"{each['health']}: {each['id']}: {each['message']}"
+    return (line, f"    {each['hint']}") if each["hint"] else (line,)
+
+
+def _suspension(each: Any) -> tuple[str, ...]:
+    return (f"{each['target']} until {each['until']}: {each['reason']}",)
 
 
 def _skipped(each: Any) -> tuple[str, ...]:

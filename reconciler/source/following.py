@@ -92,6 +92,28 @@ def read_commit(following: Following, folder: Path, commit: str) -> Snapshot:
         return read_tree(_mirror(following, folder).commands, commit)
 
 
+def ask_remote(following: Following, folder: Path) -> str:
+    """What the remote says that it has, without fetching it. Raises as `fetch_verified` does."""
+    _require_signers(following)
+    with alone(folder):
+        mirror = _mirror(following, folder)
+        words = ("ls-remote", "--sort=-version:refname", "--end-of-options", following.access.url, following.pattern)
+        what = f"ask {following.access.url} for {following.called}"
+        lines = mirror.commands.run(*words, what=what, deadline=following.access.deadline).splitlines()
+    if not lines:
+        raise SourceError(f"{following.access.url} has no {following.called}")
+    return lines[0].split()[0]
+
+
+def known_descent(following: Following, folder: Path, commit: str, ancestor: str) -> bool:
+    """Whether a commit that the mirror has descends from another. `commit` is anybody's word: no id is no."""
+    if len(commit) not in (40, 64) or not set(commit) <= set("0123456789abcdef"):
+        return False
+    with alone(folder):
+        mirror = _mirror(following, folder)
+        return mirror.has(commit) and mirror.descends(commit, ancestor)
+
+
 def _mirror(following: Following, folder: Path) -> Mirror:
     return Mirror(folder, following.access, following.refspec, following.called)
 

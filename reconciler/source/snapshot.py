@@ -9,11 +9,12 @@ from reconciler.model.problem import Oddity
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One commit's site: its id, `{path relative to the site: content}`, and what is no plain file there."""
+    """One commit's site: its id, `{path relative to the site: content}`, what is no plain file, and its place."""
 
     commit: str
     files: dict[str, bytes]
     odd: tuple[Oddity, ...] = ()
+    prefix: str = ""
 
 
 def printable(path: str) -> str:

@@ -47,7 +47,7 @@ def read_tree(commands: Commands, commit: str, prefixes: Iterable[str] = SITE_PR
         raise SourceError(f"commit {commit[:12]} has more files than any site needs; nothing was done")
     contents = commands.blobs([entry.object_id for entry in plain])
     files = {entry.path: content for entry, content in zip(plain, contents, strict=True)}
-    return Snapshot(commit, files, tuple(odd.values()))
+    return Snapshot(commit, files, tuple(odd.values()), prefix)
 
 
 def _prefix(commands: Commands, commit: str, prefixes: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostTimeout, RefusedCommit, SourceError
+from reconciler.model.plan import WaitReason
 from reconciler.records.commits import (
     Verified,
     begin,
@@ -23,6 +24,7 @@ from reconciler.settings import Settings
 if TYPE_CHECKING:
     from reconciler.git.access import Access
     from reconciler.model.outcome import Execution
+    from reconciler.model.plan import Plan
     from reconciler.source.following import Following
     from reconciler.source.snapshot import Snapshot
 
@@ -87,15 +89,18 @@ def in_force(settings: Settings) -> InForce:
 
 @dataclass(slots=True)
 class Outcome:
-    """How the steps of a commit ended; until somebody says so they may have been taken or not."""
+    """How the steps of a commit ended; until somebody says so they may have been taken or not.
+
+    A commit of which an address waits for another host is not applied: the site before it says who had the address.
+    """
 
     applied: bool = False
     known: bool = False
 
-    def take(self, execution: Execution | None) -> None:
+    def take(self, plan: Plan, execution: Execution | None) -> None:
         self.applied = execution is None or execution.ok
         unknown = execution is not None and (execution.unreverted or isinstance(execution.error, HostTimeout))
-        self.known = not unknown
+        self.known = not unknown and not any(each.why is WaitReason.RELEASE for each in plan.waiting)
 
 
 @contextmanager
@@ -118,6 +123,21 @@ def _verified(settings: Settings, wanted: Following) -> Verified | None:
 def _demand(wanted: Following) -> str:
     """What was followed under which demand: what passed a weaker one is not verified."""
     return f"{wanted.called}, signature {wanted.signature}"
+
+
+def last_asked(settings: Settings) -> datetime | None:
+    """When the repository last answered with a commit that passed every check."""
+    if settings.repository is None:
+        return None
+    last = _verified(settings, following(settings))
+    return last.asked if last else None
+
+
+def descends(settings: Settings, commit: str, ancestor: str) -> bool:
+    """Whether a commit that another host named descends from one of ours, as far as the mirror knows it."""
+    from reconciler.source.following import known_descent
+
+    return known_descent(following(settings), settings.var / "mirror", commit, ancestor)
 
 
 def access(settings: Settings) -> Access:

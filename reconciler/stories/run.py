@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 
 from reconciler import app
 from reconciler.errors import ReconcilerError, SiteError, UsageError
-from reconciler.model.plan import Step
+from reconciler.model.plan import Step, WaitReason
 from reconciler.model.report import Outcome, Report
 from reconciler.model.site import Disruption
+from reconciler.plan.claims import holdings
 from reconciler.settings import Settings
 from reconciler.stories.following import InForce, following, in_force
+from reconciler.stories.holding import suspended_targets, with_holds
 
 
 def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None) -> Report:
@@ -42,7 +44,8 @@ def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None)
     elif held is not None and held.refused:
         outcome = Outcome.REFUSED
     elif done.plan.waiting:
-        outcome = Outcome.WAITING
+        is_suspended = all(each.why is WaitReason.SUSPENDED for each in done.plan.waiting)
+        outcome = Outcome.SUSPENDED if is_suspended else Outcome.WAITING
     return begun.report(
         outcome,
         host=done.plan.host,
@@ -53,6 +56,7 @@ def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None)
         proofs=done.proofs,
         trouble=trouble,
         events=tuple(events),
+        held=_held(done.seen),
     )
 
 
@@ -62,7 +66,8 @@ def report(settings: Settings) -> Report:
     try:
         held = begun.hold()
         desired = app.load_site(begun.settings)
-        seen = app.survey(desired, app.open_host(settings), app.host_name(settings, desired))
+        name = app.host_name(settings, desired)
+        seen = with_holds(begun.settings, app.survey(desired, app.open_host(settings), name))
     except UsageError:
         raise
     except ReconcilerError as error:
@@ -79,7 +84,14 @@ def report(settings: Settings) -> Report:
         plan=plan,
         proofs=app.proofs_of(seen),
         trouble=held.trouble if held else None,
+        held=_held(seen),
     )
+
+
+def _held(seen: app.Survey | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What this host's guests hold, for other hosts to wait for."""
+    found = holdings(seen.live) if seen else ()
+    return tuple((each.guest, tuple(sorted(str(network) for network in each.networks))) for each in found)
 
 
 class _Beginning:
@@ -116,6 +128,7 @@ class _Beginning:
                 started=self._started,
                 seconds=time.monotonic() - self._clock,
                 stale_since=self._held.stale_since if self._held else None,
+                suspended=suspended_targets(settings),
             ),
             **more,  # type: ignore[arg-type]
         )

@@ -13,6 +13,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.settings import Settings, settle
+from reconciler.stories.holding import with_holds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,8 @@ Arguments = argparse.Namespace
 def add_rewind_option(parser: argparse.ArgumentParser) -> None:
     text = "take a commit that does not descend from the one applied last"
     parser.add_argument("--allow-rewind", action="store_true", help=text)
+    text = "a host that is gone for good: do not wait until it lets go of addresses"
+    parser.add_argument("--released", metavar="HOST", action="append", default=[], help=text)
 
 
 def add_allow_option(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +49,7 @@ def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
     settings = settle(arguments)
     desired = app.load_site(settings)
     name = app.host_name(settings, desired)
-    seen = app.survey(desired, app.open_host(settings), name)
+    seen = with_holds(settings, app.survey(desired, app.open_host(settings), name))
     tell_interrupted(settings)
     tell_ignored(seen.drift)
     return settings, seen

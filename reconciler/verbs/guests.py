@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reconciler import app
@@ -11,6 +12,7 @@ from reconciler.errors import UsageError
 from reconciler.model.coverage import Unmanaged
 from reconciler.report import document as json_document
 from reconciler.settings import settle
+from reconciler.stories.health import HostHealth, health, health_lines
 from reconciler.stories.trial import try_frames_of
 from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, survey
 
@@ -132,6 +134,7 @@ def trace(arguments: Arguments) -> int:
 
 
 def status(arguments: Arguments) -> int:
+    how: HostHealth | None = None
     if arguments.desired:
         settings = settle(arguments)
         desired = app.load_site(settings)
@@ -139,8 +142,9 @@ def status(arguments: Arguments) -> int:
         unmanaged = Unmanaged()
         found = app.desired_status(settings, desired, whole_battery=_has_scapy())
     else:
-        _, seen = survey(arguments)
-        parts = {"host": seen.host, "source": seen.desired.source}
+        settings, seen = survey(arguments)
+        how = health(settings, seen)
+        parts = {"host": seen.host, "source": seen.desired.source, **_health_parts(how)}
         unmanaged = app.unmanaged_of(seen)
         parts["unmanaged"] = json_document.unmanaged(unmanaged)
         found = app.status_of(seen, whole_battery=_has_scapy())
@@ -149,6 +153,18 @@ def status(arguments: Arguments) -> int:
         return EXIT_OK
     from reconciler.report.guests import show_status, show_unmanaged
 
+    if how is not None:
+        print("\n".join(health_lines(how, datetime.now(UTC))))
     show_status(console(), found)
     show_unmanaged(console(), unmanaged)
     return EXIT_OK
+
+
+def _health_parts(how: HostHealth) -> dict[str, Any]:
+    return {
+        "applied": {"commit": how.applied.commit, "time": how.applied.time or None},
+        "asked": how.asked.isoformat(timespec="seconds") if how.asked else None,
+        "drift": json_document.drift(how.drift),
+        "waiting": [json_document.waiting(each) for each in how.plan.waiting],
+        "suspended": [each.target for each in how.suspensions],
+    }

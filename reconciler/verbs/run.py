@@ -6,10 +6,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from reconciler.errors import PublishError
+from reconciler.host.wake import take_knocks
 from reconciler.report.run import run_document, summary
 from reconciler.settings import Settings, settle
 from reconciler.stories import run as story
 from reconciler.stories.publishing import publish
+from reconciler.stories.telling import log, write_metrics
 from reconciler.verbs.common import (
     EXIT_OK,
     Arguments,
@@ -34,6 +37,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: Arguments) -> int:
     settings = settle(arguments)
+    take_knocks()
     tell_interrupted(settings)
     told = story.run(settings, tell_progress, arguments.allow)
     return _tell(arguments, settings, told)
@@ -56,7 +60,13 @@ def _tell(arguments: Arguments, settings: Settings, told: Report) -> int:
         print(problem_lines(told.problems), file=sys.stderr)
     if told.trouble is not None:
         tell_error(told.trouble)
-    failures = publish(settings, told)
+    failures = [*publish(settings, told)]
+    if told.verb == "run":
+        log(told)
+        try:
+            write_metrics(settings, told)
+        except PublishError as error:
+            failures.append(error)
     for failure in failures:
         tell_error(failure)
     return story.exit_code(told) or (EXIT_UNREPORTED if failures else EXIT_OK)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from repositories import Repository, allowed_signers, make_ssh_key, sign_with_ssh
 from sites import EXAMPLE, SITE, guest_yaml, mac
 
+from reconciler import units
 from reconciler.host.processes import Completed, run
 from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.handle import Lab
@@ -33,10 +36,8 @@ class Timer:
         (self.folder / "config.yaml").write_text(text)
 
     def command(self, *words: str, expected: int = 0) -> Completed:
-        from sys import executable
-
         words = ("--config", str(self.folder / "config.yaml"), *words)
-        ended = run([executable, "-m", "reconciler", *words], check=False, timeout=120)
+        ended = run([sys.executable, "-m", "reconciler", *words], check=False, timeout=120)
         assert ended.returncode == expected, ended.stdout + ended.stderr
         assert "Traceback" not in ended.stderr
         return ended
@@ -81,7 +82,13 @@ def test_a_timers_runs_from_the_first_commit_to_the_last(timer: Timer) -> None:
     again = timer.run()
     assert (again["outcome"], again["steps"], again["found"]) == ("in-sync", [], [])
 
+    page = timer.command("status").stdout
+    assert f"kvm01: {first['source'][:12]}, applied since" in page and "the repository answered 0:00:0" in page
+    assert "nothing differs, nothing waits" in page and "enforced" in page
+
     timer.by_hand("10.0.0.66")
+    health = json.loads(timer.command("--output", "json", "status").stdout)
+    assert health["applied"]["commit"] == first["source"] and health["asked"] and health["drift"]
     looked = json.loads(timer.command("--output", "json", "report", expected=1).stdout)
     assert looked["outcome"] == "drift" and looked["drift"] and looked["found"] == looked["drift"]
     mended = timer.run()
@@ -142,3 +149,24 @@ def test_a_host_that_cannot_be_reached_is_a_failed_run_with_a_reason(timer: Time
     timer.configure(connect="qemu+unix:///system?socket=/nowhere")
     told = timer.run(expected=1)
     assert told["outcome"] == "failed" and "/nowhere" in told["error"]["message"]
+
+
+def test_the_rights_that_the_unit_leaves_are_enough_for_all_that_a_run_does(timer: Timer) -> None:
+    """In the lab's own namespaces, as on a host; without a right that the unit does not name."""
+    unit = (Path(units.__file__).parent / "reconciler.service").read_text()
+    [kept] = re.findall("^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
+    rights = ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in kept.split())])
+    held = ["setpriv", f"--bounding-set={rights}", "--no-new-privs", "--"]
+    timer.configure(connect="qemu:///system", metrics_file=str(timer.folder / "reconciler.prom"))
+    command = [*held, sys.executable, "-m", "reconciler", "--config", str(timer.folder / "config.yaml")]
+    status = timer.lab.run([*held, "cat", "/proc/self/status"]).stdout
+    assert "CapEff:\t0000000000003000" in status, "the test drops nothing"
+    timer.lab.run([*command, "run"], timeout=120)
+    timer.repository.write("guests/web01.yaml", guest_yaml("web01", 1, "[10.0.0.12]", attach="direct").decode())
+    timer.repository.commit()
+    ended = timer.lab.run([*command, "--output", "json", "run"], timeout=120)
+    told = json.loads(ended.stdout)
+    assert (told["outcome"], told["drift"]) == ("applied", [])
+    assert {each["proof"] for each in told["interfaces"]} == {"enforced"}
+    assert "change-live-filterref" in {step["kind"] for step in told["steps"]}, "no port was closed meanwhile"
+    assert "reconciler_last_success_timestamp_seconds" in (timer.folder / "reconciler.prom").read_text()
