@@ -133,6 +133,8 @@ class LibvirtHost:
         handle = self._required_domain(guest)
         live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
         device = interface_xml(set_filterref(live, mac, filterref), mac)
+        for port in (nic.port for nic in parse_nics(live) if nic.mac == mac and nic.port):
+            self._kernel.sweep(port)
         self._write(
             f"change the filter of {guest}'s interface {mac}",
             lambda: handle.updateDeviceFlags(device, libvirt.VIR_DOMAIN_AFFECT_LIVE),
@@ -146,6 +148,7 @@ class LibvirtHost:
         handle = self._find(f"look up {port}", lambda: self._connection.nwfilterBindingLookupByPortDev(port))
         if handle is not None:
             self._write(f"delete the binding of {port}", handle.delete)
+        self._kernel.sweep(port)
         xml = binding_xml(Binding(port, domain.name, nic.mac, filterref), domain.uuid)
         self._write(f"create the binding of {port}", lambda: self._connection.nwfilterBindingCreateXML(xml, 0))
 

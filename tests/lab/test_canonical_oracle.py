@@ -63,12 +63,25 @@ def agree(oracle: Oracle, text: str) -> bool:
         # The second: libvirt wrote a file that it cannot read again, so it would be lost at its next start.
         assert dumped is None or error.id in DECLINED_HERE or oracle(dumped) is None, text
         return False
-    assert dumped is not None, f"libvirt refuses what we take: {text}"
+    if dumped is None:
+        # 9.0 took a priority that is no number for 500; later releases refuse it, and so does check.
+        assert lint(text) and not is_first_release(oracle), f"libvirt refuses what we take: {text}"
+        return False
     assert parse_filter(dumped) == filter
     formatted = oracle(format_filter(filter, None))
     assert formatted is not None, f"libvirt refuses what we format: {format_filter(filter, None)}"
     assert parse_filter(formatted) == filter
     return True
+
+
+REFUSED_LATER = {"priority-not-a-number"}
+TAKEN_LATER = "<ip srcportstart='22'/><ip protocol='tcp'/>"
+"""Since 12.8 at the latest: it looks for the protocol of ports when it has read all of a rule's elements."""
+
+
+def is_first_release(oracle: Oracle) -> bool:
+    """Whether this is libvirt 9.0, which all that is canonical was first held to."""
+    return oracle(f"<filter name='{SCRATCH}'><rule action='drop' direction='in' priority='soon'/></filter>") is not None
 
 
 @pytest.mark.parametrize("path", STOCK, ids=lambda path: path.stem)
@@ -79,7 +92,7 @@ def test_stock_filters(oracle: Oracle, path: Path) -> None:
 
 @pytest.mark.parametrize("case", ODD_FILTERS, ids=lambda case: case.id)
 def test_odd_ways(oracle: Oracle, case: Odd) -> None:
-    assert agree(oracle, case.odd)
+    assert agree(oracle, case.odd) or (case.id in REFUSED_LATER and not is_first_release(oracle))
     assert agree(oracle, case.plain)
 
 
@@ -93,7 +106,11 @@ def test_libvirt_tells_these_apart(oracle: Oracle, pair: tuple[str, str, str]) -
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
 def test_libvirt_refuses_these(oracle: Oracle, case: Refused) -> None:
-    assert oracle(case.text.replace("¦", "")) is None
+    text = case.text.replace("¦", "")
+    if TAKEN_LATER in text and not is_first_release(oracle):
+        assert oracle(text) is not None
+    else:
+        assert oracle(text) is None
 
 
 @seed(20240601)

@@ -161,7 +161,8 @@ def test_the_status_of_each_interface(desk: Desk) -> None:
         "learn01": ("clean-traffic", shown["learn01"][1]),
     }
     flags = {name: set(each["flags"]) for name, each in found.items()}
-    assert flags["web01"] == {"no-nd-guard"}
+    unseen = {"no-ra-guard", "no-dhcp-server-guard"} if of_nft(desk.lab) else set()
+    assert flags["web01"] == {"no-nd-guard"} | unseen
     assert flags["own01"] == {"ipv4-only", "no-dhcp-server-guard"}
     assert flags["off01"] == {"ipv4-only"}
     assert "unfiltered" in flags["plain01"]
