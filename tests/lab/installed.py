@@ -81,7 +81,7 @@ def delete_rule(lab: Lab, chain: str, words: str) -> None:
     assert found, chain
     [place] = [place for place, rule in enumerate(found.rules) if words in rule.text]
     if not of_nft(lab):
-        lab.run([*EBTABLES, "-D", *found.rules[place].text.split()[1:]])
+        lab.run([*EBTABLES, "-D", chain, str(place + 1)])
         return
     table = TABLES[Family.NFT_ETHERNET]
     listed = json.loads(nft(lab, "-j", "list", "chain", "bridge", table, chain).stdout)["nftables"]

@@ -189,7 +189,7 @@ class Deleted:
 
 DELETED = {
     "own MAC": Deleted(
-        "", (f"-s ! {mac(1)}", f"ether saddr != {mac(1)} drop"), frozenset({"l2-forged-mac"}), ("ipv4", "")
+        "", (f"{mac(1)} -j DROP", f"ether saddr != {mac(1)} drop"), frozenset({"l2-forged-mac"}), ("ipv4", "")
     ),
     "router advertisements": Deleted(
         "ipv6", ("router-advertisement", "icmpv6 type 134"), frozenset({"nd-ra", "ext-ra-fragment"}), ("ipv6", "")
