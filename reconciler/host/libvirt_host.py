@@ -13,7 +13,7 @@ from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import DaemonAddress, network_devices, parse_uri
-from reconciler.host.daemons import restart_daemon
+from reconciler.host.daemons import Starter, starter
 from reconciler.host.filter_files import definition_names, filter_file, write_filter_files
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
@@ -53,6 +53,7 @@ class LibvirtHost:
         self._known_filters = definition_names(session.pid)
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
+        self._starter: Starter | None = None
 
     @property
     def _connection(self) -> Any:
@@ -136,8 +137,9 @@ class LibvirtHost:
     def restart_daemon(self) -> None:
         """The connection and the process are others afterwards."""
         seconds = max(MINIMUM_DEADLINE, self._deadline())
+        self._starter = self._starter or starter(self._address)
         self._session.worker.close()
-        restart_daemon(self._address, seconds)
+        self._starter.restart(self._session.pid, seconds)
         self._session = open_again(self._address, seconds)
 
     def devices(self) -> frozenset[str]:
