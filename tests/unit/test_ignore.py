@@ -210,7 +210,7 @@ def test_nobody_claims_an_address_that_an_ignored_image_would_bring_back() -> No
     host = host_of(ignoring())
     save_with_another_address(host)
     plan = make_plan(tolerant, host.inspect(), HOST)
-    assert [(each.target, "web01 keeps the address" in each.hint) for each in plan.waiting] == [
+    assert [(each.target, "guest web01, of which the site ignores" in each.hint) for each in plan.waiting] == [
         ("filter/guard-db01-000002", True)
     ]
 
