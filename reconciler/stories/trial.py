@@ -54,8 +54,8 @@ def _try_interface(
         unguarded_filterref(interface),
         tuple(case.data for case in sent),
         tuple(case.data for case in received),
-        host_hears=not has_packet_rules(lookup, interface.filter),
+        host_hears=private.system.of_nft or not has_packet_rules(lookup, interface.filter),
     )
     [heard] = try_frames(private, [subject])
     passed = dict(zip([case.id for case in (*sent, *received)], (*heard.sent, *heard.received), strict=True))
-    return tuple(foretold_cases(lookup, interface, cases, passed))
+    return tuple(foretold_cases(lookup, interface, cases, passed, private.system.backend))

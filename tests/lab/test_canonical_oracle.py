@@ -79,6 +79,16 @@ def agree(oracle: Oracle, text: str) -> bool:
     return True
 
 
+REFUSED_LATER = {"priority-not-a-number"}
+TAKEN_LATER = "<ip srcportstart='22'/><ip protocol='tcp'/>"
+"""Since 12.8 at the latest: it looks for the protocol of ports when it has read all of a rule's elements."""
+
+
+def is_first_release(oracle: Oracle) -> bool:
+    """Whether this is libvirt 9.0, which all that is canonical was first held to."""
+    return oracle(f"<filter name='{SCRATCH}'><rule action='drop' direction='in' priority='soon'/></filter>") is not None
+
+
 @pytest.mark.parametrize("path", STOCK, ids=lambda path: path.stem)
 def test_stock_filters(oracle: Oracle, path: Path) -> None:
     filter = parse_filter(path.read_bytes())
