@@ -30,7 +30,8 @@ def test_the_newest_commit_of_the_branch_is_read(repository: Repository, tmp_pat
     (repository.folder / "README.md").write_text("not of the site\n")
     commit = repository.commit()
     snapshot = fetched(repository.folder, tmp_path)
-    assert snapshot == Snapshot(commit, {"site.yaml": SITE.encode(), "guests/web01.yaml": b"name: web01\n"})
+    files = {"site.yaml": SITE.encode(), "guests/web01.yaml": b"name: web01\n"}
+    assert snapshot == Snapshot(commit, files, prefix="state/")
 
 
 def test_a_site_at_the_top_of_the_repository_is_read(repository: Repository, tmp_path: Path) -> None:
