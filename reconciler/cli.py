@@ -16,7 +16,7 @@ from reconciler.errors import ReconcilerError, SiteError, UsageError
 from reconciler.model.plan import Step
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs import adopt, check, guests, unattended
+from reconciler.verbs import adopt, check, guests, runs, unattended
 from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
@@ -108,6 +108,9 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     guests.add_status_options(status)
     take = _verb(verbs, "adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
     adopt.add_options(take)
+    _verb(verbs, "history", runs.history, "what earlier runs did, the newest first")
+    back = _verb(verbs, "rollback", runs.rollback, "go back to how a run had left the host: take back all later ones")
+    runs.add_rollback_options(back)
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
     unattended.register(partial(_verb, verbs))

@@ -9,7 +9,7 @@ from hypothesis import seed
 
 FULL = False
 FUZZ = False
-ROUNDS = 10
+ROUNDS = 50
 """So many rounds of `make fuzz` take as many examples as one full run, each other ones."""
 
 

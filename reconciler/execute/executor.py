@@ -96,8 +96,9 @@ def _take_back(step: Step, host: Host, journal: Journal, notify: Notify) -> bool
 
 
 def _not_as_before(reverted: Iterable[Step], host: Host) -> Iterable[tuple[Step, ReconcilerError]]:
-    """The revert is read back too: each object must be what its step had found."""
-    for step in reverted:
+    """The revert is read back too: each object must be what the first of its steps had found."""
+    first = {(step.action.target, step.action.kind, getattr(step.action, "mac", "")): step for step in reverted}
+    for step in first.values():
         try:
             why = surprise(step.action, host)
         except ReconcilerError as error:

@@ -131,6 +131,9 @@ def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule,
         return
     try:
         host.set_live_filterref(action.guest, action.mac, action.previous, action.previous_bridge)
+        if action.previous is not None and port_rules(host.rules().ethernet, action.port) != before:
+            # libvirt puts the old rules back itself, by nft after what is left of the new ones.
+            host.rebuild_binding(action.port, action.guest, action.previous)
     except HostTimeout:
         raise
     except HostError as second:

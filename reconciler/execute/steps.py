@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 
 from reconciler.domain.compare import same_definition
@@ -29,6 +30,8 @@ from reconciler.model.actions import (
     UndefineFilter,
     VerifyPort,
 )
+from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.guard import temporary_uuid
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.parse import parse_dump, parse_filter
 
@@ -222,7 +225,24 @@ def _(action: VerifyPort, host: Host) -> None:
 
 @perform.register
 def _(action: StageFilters, host: Host) -> None:
+    for name, text in action.files:
+        _try_definition(name, text, host)
     host.write_filter_files(action.files)
+
+
+def _try_definition(name: str, text: str, host: Host) -> None:
+    """Have libvirt read a definition under a name that nobody uses: a bad file would keep it from starting."""
+    scratch = f"{name[:_SCRATCH_LENGTH]}.scratch"
+    wanted = parse_filter(text)
+    draft = replace(wanted, name=scratch)
+    host.define_filter(format_filter(draft, temporary_uuid(scratch)))
+    held = host.find_filter(scratch)
+    host.undefine_filter(scratch)
+    if held is None or held.definition != draft:
+        raise HostError(f"libvirt makes another definition of the filter {name}; its file was not written")
+
+
+_SCRATCH_LENGTH = 50
 
 
 @perform.register

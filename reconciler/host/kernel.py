@@ -18,6 +18,7 @@ from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, K
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
+from reconciler.nwfilter.nft_leftovers import clearing
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
 
 TABLE = "reconciler"
@@ -104,17 +105,31 @@ class Kernel:
             return parse_ebtables(self._saved("ebtables-save"))
         return parse_iptables(self._saved(f"{_PROGRAMS[family][0]}-save"), family)
 
-    def _rules_of_nft(self) -> KernelRules | None:
-        """libvirt's tables of nft, None where they are not both there. To look for them is cheap, to list rules not."""
+    def _listed_tables_of_nft(self) -> str | None:
+        """The rules of bridges where libvirt has both its tables of nft. To look for tables is cheaper than to list."""
         if not has_tables(run(["nft", "-j", "list", "tables"], within=self._within).stdout):
             return None
-        listed = run(["nft", "-j", "list", "ruleset", "bridge"], within=self._within).stdout
+        return run(["nft", "-j", "list", "ruleset", "bridge"], within=self._within).stdout
+
+    def _rules_of_nft(self) -> KernelRules | None:
+        listed = self._listed_tables_of_nft()
+        if listed is None:
+            return None
         try:
             ethernet, inet = parse_nftables(listed)
         except (ValueError, KeyError) as error:
             message = f"what nft lists of libvirt's rules is not understood: {error!r}; nothing was done"
             raise HostError(message) from error
         return KernelRules(ethernet, inet=inet)
+
+    def sweep(self, port: str) -> None:
+        """Remove what a failed build of a port's rules left of nft: libvirt would build the next ones into it.
+
+        The port's gate must be closed, and nobody else may build its rules meanwhile.
+        """
+        listed = self._listed_tables_of_nft()
+        if listed is not None and (commands := clearing(listed, port)):
+            run(["nft", "-f", "-"], stdin="\n".join(commands) + "\n", within=self._within)
 
     def _saved(self, program: str) -> str:
         return run([program], within=self._within).stdout

@@ -148,6 +148,8 @@ class LibvirtHost:
         live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
         wanted = set_filterref(live, mac, filterref)
         device = interface_xml(set_bridge(wanted, mac, bridge) if bridge else wanted, mac)
+        for port in (nic.port for nic in parse_nics(live) if nic.mac == mac and nic.port):
+            self._kernel.sweep(port)
         self._write(
             f"change the filter of {guest}'s interface {mac}",
             lambda: handle.updateDeviceFlags(device, libvirt.VIR_DOMAIN_AFFECT_LIVE),
@@ -161,6 +163,7 @@ class LibvirtHost:
         handle = self._find(f"look up {port}", lambda: self._connection.nwfilterBindingLookupByPortDev(port))
         if handle is not None:
             self._write(f"delete the binding of {port}", handle.delete)
+        self._kernel.sweep(port)
         xml = binding_xml(Binding(port, domain.name, nic.mac, filterref), domain.uuid)
         self._write(f"create the binding of {port}", lambda: self._connection.nwfilterBindingCreateXML(xml, 0))
 

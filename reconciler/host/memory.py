@@ -91,7 +91,7 @@ class MemoryHost:
             raise HostError(f"filter '{name}' already exists with uuid {held.uuid}")
         uuid = definition.uuid or mark_uuid(name)
         temporary = uuid == temporary_uuid(name)
-        self.filters[name] = LiveFilter(definition, uuid, uuid == mark_uuid(name), xml, temporary=temporary)
+        self.filters[name] = LiveFilter(definition, uuid, definition.uuid == mark_uuid(name), xml, temporary=temporary)
         if held is None or held.definition == definition:
             return
         try:

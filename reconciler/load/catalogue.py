@@ -33,6 +33,7 @@ _WARNINGS = frozenset(
         "filter-negated-list",
         "iptables-window",
         "ignore-matches-nothing",
+        "segment-overlap",
     }
 )
 

@@ -190,8 +190,12 @@ ADDRESSES: Meanings = {
         "choose another address, or a prefix without the last address",
     ),
     "gateway-outside-segment": (
-        "A gateway lies in a network of its segment, or is link-local.",
+        "A gateway lies in a network of its segment, within its first and last address, or is link-local.",
         "correct the gateway, or add its network to the segment",
+    ),
+    "segment-overlap": (
+        "Networks overlap, so what is one segment's network or broadcast address is a guest's in the other.",
+        "list each network in one segment, and only once",
     ),
     "link-local-invalid": (
         "A link-local address is one address that starts with fe80.",

@@ -93,6 +93,7 @@ def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
 def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, uses: Uses, findings: Findings) -> None:
     """Report its problems, and note its use of a filter for the rules that harm only some."""
     _check_segment(draft, site, findings)
+    _check_foreign_gateways(draft, site, findings)
     if draft.entry.link_local and not draft.ipv6:
         place = draft.node.at("link_local").origin
         findings.report("link-local-without-ipv6", place, "link_local is set, but ipv6 is none")
@@ -123,6 +124,19 @@ def _check_segment(draft: InterfaceDraft, site: SiteView, findings: Findings) ->
             territory.check(network, is_router=is_router)
         except Invalid as problem:
             findings.report_invalid(problem, node.origin)
+
+
+def _check_foreign_gateways(draft: InterfaceDraft, site: SiteView, findings: Findings) -> None:
+    """Gateways of other segments than the interface's own, of which it may have none."""
+    if Role.ROUTER in roles_of(draft, site):
+        return
+    bridge = _bridge(draft, site)
+    for network, node in draft.addresses():
+        try:
+            site.gateways.check(network, draft.entry.segment, bridge)
+        except Invalid as problem:
+            if not findings.has_any_at(node.origin):
+                findings.report_invalid(problem, node.origin)
 
 
 def _claims(draft: InterfaceDraft, site: SiteView | None) -> Iterator[Claim]:

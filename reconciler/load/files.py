@@ -296,13 +296,13 @@ class IgnoreEntry(_Part):
     """A difference between the site and a host that is left as it is. It stays in every report, with its reason."""
 
     object: Annotated[str, Field(min_length=1)] = Field(
-        description="The objects, as drift names them: guest/NAME or filter/NAME, with * and ? as in file names."
+        description="The objects, as drift names them: guest/NAME, filter/NAME, port/NAME; * and ? as in file names."
     )
     field: Annotated[str, Field(min_length=1)] = Field(
         description="The fields, as drift names them, with * and ?; a field stands for all that is below it."
     )
     reason: Reason = Field(description="Why the difference is left, for those who read a report.")
-    layer: Literal["persistent", "live", "kernel"] | None = Field(
+    layer: Literal["persistent", "saved", "live", "kernel"] | None = Field(
         None, description="The layer that it is ignored in. Left out: every layer."
     )
 

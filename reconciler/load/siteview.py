@@ -9,7 +9,7 @@ from reconciler.load.files import FilterForms, SiteFile
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, shown
 from reconciler.load.node import Node
-from reconciler.load.segments import Territory, check_gateways
+from reconciler.load.segments import Gateways, Territory, check_gateways, check_overlaps
 from reconciler.load.shape import Shaped
 
 
@@ -24,6 +24,7 @@ class SiteView:
             for name, entry in self.file.segments.items()
             if not self.node.at("segments", name).damaged
         }
+        self.gateways = Gateways({name: self.file.segments[name] for name in self.territories})
 
     def is_unclear(self, section: str, name: str) -> bool:
         """Whether a name may be missing only because a faulty part was cut out."""
@@ -40,6 +41,9 @@ class SiteView:
         for name, entry in self.file.segments.items():
             if name in self.territories:
                 check_gateways(name, entry, self.node.at("segments", name), findings)
+        check_overlaps(
+            {name: self.file.segments[name] for name in self.territories}, self.node.at("segments"), findings
+        )
         for name, choice in self.file.filters.items():
             _check_choice(name, choice, self.node.at("filters", name), filters, findings)
             if name in filters.site and choice != name:

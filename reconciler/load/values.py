@@ -172,20 +172,22 @@ def parse_guest_ipv6(text: str) -> IPv6Network:
     return network
 
 
-def _refuse_special(text: str, network: IPNetwork) -> None:
+def _refuse_special(text: str, network: IPNetwork, owner: str = "guest") -> None:
     first, last = bounds(network)
     for version, reserved_first, reserved_last, kind in _NOT_FOR_GUESTS:
         if version == network.version and first <= reserved_last and reserved_first <= last:
             verb = "lies in" if reserved_first <= first and last <= reserved_last else "covers"
-            raise Invalid("address-special", f"{text} {verb} {kind}, which no guest can own")
+            raise Invalid("address-special", f"{text} {verb} {kind}, which no {owner} can own")
 
 
 def parse_gateway(text: str) -> IPAddress:
     try:
-        if "%" not in text:
-            return ip_address(text)
+        address = ip_address(text) if "%" not in text else None
     except ValueError:
-        pass
+        address = None
+    if address is not None:
+        _refuse_special(text, ip_network(address), "router")
+        return address
     raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 or IPv6 address")
 
 

@@ -39,8 +39,9 @@ def _speaks_of(protocol: str, element: Element) -> bool:
     wanted = "$IPV6" if protocol == "ipv6" else "$IP"
     table, own = PROTOCOLS[protocol], PROTOCOLS[element.name]
     addresses = [element.attributes[name] for name in names if own.get(name) in _FAMILY_KINDS]
+    has_address = any(own.get(name) in (Kind.IPV4, Kind.IPV6) for name in names)
     families = {re.sub(r"(MASK)?(\[.*)?$", "", text) for text in addresses}
-    return bool(addresses) and families == {wanted} and all(name in table for name in names)
+    return has_address and families == {wanted} and all(name in table for name in names)
 
 
 def split_negated_rule(

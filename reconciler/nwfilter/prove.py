@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import ClassVar
 
 from reconciler.model.guest import Interface
-from reconciler.model.kernel import KernelRule, KernelRules, Ruleset
+from reconciler.model.kernel import Backend, KernelRule, KernelRules, Ruleset
 from reconciler.model.outcome import Case
 from reconciler.nwfilter.battery import BatteryCase, Direction, Question, Wanted, battery
 from reconciler.nwfilter.evaluate import Evaluator
@@ -118,11 +118,15 @@ _KEPT_BY_BRIDGES = frozenset(f"01:80:c2:00:00:{last:02x}" for last in range(1, 1
 
 
 def foretold_cases(
-    lookup: Lookup, interface: Interface, cases: Iterable[BatteryCase], passed: Mapping[str, bool]
+    lookup: Lookup,
+    interface: Interface,
+    cases: Iterable[BatteryCase],
+    passed: Mapping[str, bool],
+    backend: Backend = Backend.IPTABLES,
 ) -> Iterator[Case]:
     """Cases by what their frames really did; where that was foretold otherwise the rule says so."""
     try:
-        expected = expand(lookup, unguarded_filterref(interface), interface.mac, "port")
+        expected = expand(lookup, unguarded_filterref(interface), interface.mac, "port", backend)
     except CannotInstantiate:
         expected = None
     evaluator = Evaluator.of(expected) if expected else None

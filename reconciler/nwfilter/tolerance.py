@@ -49,11 +49,20 @@ class Tolerance:
         )
 
     def interface(
-        self, guest: str, interface: Interface, layer: Layer, found: FilterRef | None, lookup: Lookup
+        self,
+        guest: str,
+        interface: Interface,
+        layer: Layer,
+        found: FilterRef | None,
+        lookup: Lookup,
+        within: str = "",
     ) -> FilterRef:
-        """What an interface's filterref in one layer shall be; the wanted one where there is none."""
+        """What an interface's filterref in one layer shall be; the wanted one where there is none.
+
+        `within` begins the field's name: that of a saved state, and a dot.
+        """
         wanted = wanted_filterref(guest, interface, found, lookup)
-        return self._reference(guest, f"{interface.mac}.filterref", layer, wanted, found)
+        return self._reference(guest, f"{within}{interface.mac}.filterref", layer, wanted, found)
 
     def leaves_unfiltered(self, guest: str, interface: Interface, layer: Layer, found: FilterRef | None) -> bool:
         """Whether an interface has no filter at all in a layer, and that is ignored: then it has no rules to judge."""

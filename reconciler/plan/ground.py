@@ -57,8 +57,10 @@ class Ground:
         """A filter as it will be."""
         return self._known.get(name)
 
-    def reference(self, guest: Guest, interface: Interface, layer: Layer, found: FilterRef | None) -> FilterRef:
-        return self.tolerance.interface(guest.name, interface, layer, found, self.lookup)
+    def reference(
+        self, guest: Guest, interface: Interface, layer: Layer, found: FilterRef | None, within: str = ""
+    ) -> FilterRef:
+        return self.tolerance.interface(guest.name, interface, layer, found, self.lookup, within)
 
     def leaves_unfiltered(self, guest: Guest, interface: Interface, layer: Layer, found: FilterRef | None) -> bool:
         return self.tolerance.leaves_unfiltered(guest.name, interface, layer, found)

@@ -123,12 +123,20 @@ def _ignored(desired: Desired, live: Live, host: str) -> Iterator[Holder]:
     lookup = {name: each.definition for name, each in known.items()}.get
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
-        layers = ((Layer.LIVE, domain.live), (Layer.PERSISTENT, domain.persistent)) if domain else ()
+        layers = tuple(_layers(domain)) if domain else ()
         for interface in guest.interfaces:
-            for layer, nic in ((layer, nic) for layer, nics in layers for nic in _with_mac(nics, interface.mac)):
-                reference = tolerance.interface(guest.name, interface, layer, nic.filterref, lookup)
-                name = f"guest {guest.name}, of which the site ignores that it has it,"
-                yield Holder(guest.name, held_networks(later, reference), name)
+            for layer, within, nic in layers:
+                if nic.mac == interface.mac:
+                    reference = tolerance.interface(guest.name, interface, layer, nic.filterref, lookup, within)
+                    name = f"guest {guest.name}, of which the site ignores that it has it,"
+                    yield Holder(guest.name, held_networks(later, reference), name)
+
+
+def _layers(domain: Domain) -> Iterator[tuple[Layer, str, Nic]]:
+    """Every definition of a guest's interfaces, with what begins the names of its fields."""
+    yield from ((Layer.LIVE, "", nic) for nic in domain.live)
+    yield from ((Layer.PERSISTENT, "", nic) for nic in domain.persistent)
+    yield from ((Layer.SAVED, f"{state.name}.", nic) for state in domain.saved for nic in state.nics)
 
 
 def _with_mac(nics: tuple[Nic, ...], mac: str) -> tuple[Nic, ...]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from reconciler.model.actions import RestartDaemon, ShutDownGuest, StartGuest
+from reconciler.model.plan import Step
 
 REBUILD_SECONDS = 1.8
 WRITE_SECONDS = 0.01
@@ -20,3 +24,27 @@ class Rates:
     restart: float = RESTART_SECONDS
     shutdown: float = SHUTDOWN_SECONDS
     start: float = START_SECONDS
+
+
+def rates_of(timings: Mapping[str, float]) -> Rates:
+    """What this host has measured, and what is usual for the rest."""
+    return Rates(**{each.name: timings[each.name] for each in fields(Rates) if each.name in timings})
+
+
+def measured(done: Iterable[Step], seconds: Mapping[str, float]) -> dict[str, float]:
+    """What one run's steps say of the rates: of several steps of a kind the mean."""
+    found: dict[str, list[float]] = {}
+    for step in done:
+        if step.id not in seconds:
+            continue
+        taken = seconds[step.id]
+        match step.action:
+            case ShutDownGuest():
+                found.setdefault("shutdown", []).append(taken)
+            case StartGuest():
+                found.setdefault("start", []).append(taken)
+            case RestartDaemon():
+                found.setdefault("restart", []).append(taken)
+            case _ if step.rebuilds:
+                found.setdefault("rebuild", []).append(taken / step.rebuilds)
+    return {name: sum(values) / len(values) for name, values in found.items()}

@@ -20,6 +20,7 @@ from reconciler.model.plan import Step, Way
 from reconciler.model.site import Disruption, Policy, Rollout, Strategy
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import temporary_uuid
+from reconciler.nwfilter.instances import CannotInstantiate, rule_instances
 from reconciler.nwfilter.variables import closure
 from reconciler.plan.rates import Rates
 from reconciler.plan.simulated import Simulated, renamed
@@ -182,6 +183,8 @@ def by_restart(change: Change) -> Candidate:
     """All files at once, then one restart of the daemon: every port of the host is rebuilt once."""
     if not change.changed:
         return Candidate("daemon-restart", impossible="no filter in use changes")
+    if wrong := _would_not_start(change):
+        return Candidate("daemon-restart", impossible=f"the daemon would not start: {wrong}")
     simulated = Simulated(change.live, change.rates)
     names = change.inner_first(change.changed)
     reason = "libvirt reads them when it is started anew"
@@ -199,6 +202,17 @@ def by_restart(change: Change) -> Candidate:
     )
     aliases = {f"filter:{name}": "restart" for name in names}
     return Candidate("daemon-restart", (stage, restart), simulated, aliases=aliases)
+
+
+def _would_not_start(change: Change) -> str:
+    """Why libvirt could not build the rules of some port when it starts; it then ends itself."""
+    later = {f.definition.name: f.definition for f in change.live.filters} | change.wanted
+    for binding in change.live.bindings:
+        try:
+            rule_instances(later.get, binding.filterref, binding.mac)
+        except CannotInstantiate as error:
+            return f"{error.message}, on port {binding.port}"
+    return ""
 
 
 def ways(change: Change) -> tuple[Candidate, ...]:

@@ -37,7 +37,7 @@ def _changes(ground: Ground, guest: Guest, state: SavedState) -> Iterator[tuple[
         nic = nics.get(interface.mac)
         if nic is None or nic.kind not in FILTERED_KINDS:
             continue
-        reference = ground.reference(guest, interface, Layer.SAVED, nic.filterref)
+        reference = ground.reference(guest, interface, Layer.SAVED, nic.filterref, f"{state.name}.")
         field = f"{state.name}.{interface.mac}.filterref"
         if nic.filterref != reference and not ground.ignores(guest, field, Layer.SAVED):
             yield interface.mac, reference

@@ -56,8 +56,9 @@ def _failing_only(report: Report) -> tuple[InterfaceProof, ...]:
 def summary(report: Report) -> str:
     """One line, as a commit status or a log shows it."""
     counts = [
-        (len(report.found), "difference", "found"),
-        (len(report.drift), "difference", "left"),
+        (sum(drift.counts for drift in report.found), "difference", "found"),
+        (sum(drift.counts for drift in report.drift), "difference", "left"),
+        (sum(not drift.counts for drift in report.drift), "difference", "ignored"),
         (len(report.plan.waiting) if report.plan else 0, "step", "waiting"),
         (len(report.problems), "problem", ""),
         (sum(proof.proof is not Proof.ENFORCED for proof in report.proofs), "interface", "not enforced"),
@@ -77,8 +78,9 @@ def state_digest(document: Document) -> str:
 
 
 def found_digest(document: Document) -> str:
-    """The drift that a run met; empty where it met none."""
-    return _digest(document["found"]) if document["found"] else ""
+    """The drift that a run met; empty where it met none, or only what the site ignores."""
+    met = [each for each in document["found"] if not each["ignored"]]
+    return _digest(met) if met else ""
 
 
 def _digest(value: object) -> str:

@@ -48,7 +48,8 @@ def sections(document: Document) -> tuple[Section, ...]:
         Section("error", _error(document.get("error"))),
         Section("problems", _lines(document["problems"], _problem)),
         Section("drift that was found", _drifts(_only_found(document))),
-        Section("drift", _drifts(document["drift"])),
+        Section("drift", _drifts(each for each in document["drift"] if not each["ignored"])),
+        Section("drift that the site ignores", _lines((e for e in document["drift"] if e["ignored"]), _ignored)),
         Section("changes", _lines(document["changes"], _change)),
         Section("frames with another verdict", _lines(document["verdicts"], _verdict)),
         Section("steps", _steps(document["steps"])),
@@ -101,7 +102,7 @@ def _problem(each: Any) -> tuple[str, ...]:
 def _only_found(document: Document) -> Iterable[Any]:
     """What a run found and left is told once, as drift."""
     left = document["drift"]
-    return [each for each in document.get("found") or () if each not in left]
+    return [each for each in document.get("found") or () if each not in left and not each["ignored"]]
 
 
 def _drifts(found: Iterable[Any]) -> tuple[str, ...]:
@@ -129,6 +130,11 @@ def _steps(found: list[Any]) -> tuple[str, ...]:
 def _drift(each: Any) -> tuple[str, ...]:
     head = f"{each['object']} {each['field']} ({each['layer']})"
     return (head, *_marked("-", each["actual"]), *_marked("+", each["desired"]))
+
+
+def _ignored(each: Any) -> tuple[str, ...]:
+    head, *values = _drift(each)
+    return (f"{head}: {each['reason']}", *values)
 
 
 def _change(each: Any) -> tuple[str, ...]:

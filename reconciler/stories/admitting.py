@@ -34,7 +34,7 @@ def write_admission(settings: Settings, seen: Survey) -> None:
 def admission_record(policy: str, seen: Survey) -> dict[str, Any]:
     """Every guest of the site; of those whose state is not as wanted nothing is known, and nothing is demanded."""
     here = {guest.name for guest in seen.desired.guests_on(seen.host)}
-    drifts = {each.object for each in seen.drift}
+    drifts = {each.object for each in seen.drift if each.counts}
     guests = {
         guest.name: _guest(guest, seen.live, is_here=guest.name in here)
         for guest in seen.desired.guests
@@ -63,7 +63,7 @@ def _filterref(found: FilterRef) -> dict[str, Any]:
 
 def _filters(seen: Survey) -> dict[str, Any]:
     """Those that are as wanted; one that is not has no digest, so a guest with it is told."""
-    drifts = {each.object for each in seen.drift}
+    drifts = {each.object for each in seen.drift if each.counts}
     return {
         each.definition.name: {"digest": digest(each.xml.encode()), "references": list(each.definition.references)}
         for each in seen.live.filters

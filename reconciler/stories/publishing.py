@@ -83,7 +83,7 @@ def message_of(told: Report, document: dict[str, Any]) -> Message:
         time=document["time"],
         state=_STATES.get(told.outcome, State.FAILED),
         applied=told.outcome in _TAKEN,
-        drifts=bool(told.drift) or told.outcome is Outcome.WAITING,
+        drifts=any(drift.counts for drift in told.drift) or told.outcome is Outcome.WAITING,
         summary=summary(told),
         markdown=markdown(document),
         json=json.dumps(document, indent=1, default=str) + "\n",

@@ -74,7 +74,7 @@ def report(settings: Settings) -> Report:
     except ReconcilerError as error:
         return begun.failed(error, [])
     plan = app.plan_of(seen)
-    outcome = Outcome.DRIFT if seen.drift else Outcome.IN_SYNC
+    outcome = Outcome.DRIFT if any(drift.counts for drift in seen.drift) else Outcome.IN_SYNC
     if held is not None and held.refused:
         outcome = Outcome.REFUSED
     return begun.report(

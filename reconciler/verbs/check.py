@@ -52,7 +52,9 @@ def run(arguments: Arguments) -> int:
     else:
         _print(problems, proposal, judged)
     if desired is None:
-        print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}", file=sys.stderr)
+        print(
+            f"{len(problems)} problem{'s' if len(problems) != 1 else ''}{_mendable(files, problems)}", file=sys.stderr
+        )
         return EXIT_FAILED
     if _refuses(desired, proposal):
         return EXIT_FAILED
@@ -67,6 +69,17 @@ def _fix(arguments: Arguments, settings: Settings, files: Mapping[str, bytes]) -
         for mend in mending.mends:
             print(f"fixed {mend.origin}: {mend.before} → {mend.after} [{mend.id}]")
     return mending
+
+
+def _mendable(files: Mapping[str, bytes], problems: tuple[Problem, ...]) -> str:
+    """How many of the problems `--fix` would end. A filter's mend may depend on the others, so all of them are read."""
+    from reconciler.load.mending import mend_site
+
+    faulty = {problem.origin.path for problem in problems}
+    mends = mend_site({path: files[path] for path in files if path in faulty or path.startswith("filters/")}).mends
+    ended = {(mend.id, mend.origin) for mend in mends}
+    count = sum((problem.id, problem.origin) in ended for problem in problems)
+    return f"; `check --fix` mends {count} of them" if count else ""
 
 
 def _show_mends(arguments: Arguments, settings: Settings) -> int:

@@ -57,7 +57,8 @@ def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
 
 def tell_interrupted(settings: Settings) -> None:
     for run in app.interrupted_runs(settings):
-        print(f"run {run} was interrupted: the next apply finishes its work", file=sys.stderr)
+        owed = f"; it owes a start to {', '.join(sorted(run.owed()))}" if run.owed() else ""
+        print(f"run {run.name} was interrupted: the next apply finishes its work{owed}", file=sys.stderr)
 
 
 def tell_ignored(drift: Iterable[Drift]) -> None:

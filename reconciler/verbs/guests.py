@@ -13,6 +13,7 @@ from reconciler.model.coverage import Unmanaged
 from reconciler.report import document as json_document
 from reconciler.settings import settle
 from reconciler.stories.health import HostHealth, health, health_lines
+from reconciler.stories.trial import try_frames_of
 from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, survey
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _verify_frames(arguments: Arguments) -> int:
     name = app.host_name(settings, desired)
     wish = _wish(arguments, desired, name)
     print("real frames in a lab of their own; this host's guests and bridges are not touched", file=sys.stderr)
-    proofs = app.try_frames_of(desired, name)
+    proofs = try_frames_of(desired, name)
     if wish:
         proofs = app.explain(proofs, desired, name, wish, None)
     _print_proofs(arguments, proofs, "frames", {"host": name, "source": desired.source})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from installed import rule_lines
 from sites import EXAMPLE, guest_yaml
 from sites import mac as guarded_mac
 
@@ -146,8 +147,7 @@ class Desk:
         held = {f"filter {name}": self.virsh("nwfilter-dumpxml", name) for name in filters}
         held |= {f"stored {name}": self.virsh("dumpxml", "--inactive", name) for name in names}
         held |= {f"guest {name}": self.virsh("dumpxml", name) for name in names}
-        saved = self.lab.run(["ebtables-save"]).stdout.splitlines()
-        return held | {"rules": "\n".join(line for line in saved if not line.startswith("#"))}
+        return held | {"rules": "\n".join(rule_lines(self.lab))}
 
     def writes(self, action: Callable[[], object]) -> list[str]:
         """Calls that change something, of those that libvirt's own log shows during an action."""

@@ -20,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from installed import rule_lines
 from sites import EXAMPLE
 
 from reconciler.host.processes import clean_environment
@@ -100,7 +101,7 @@ class Host:
 
     def rules(self) -> list[str]:
         """Both guests' rules in the kernel, with a guest's name in the place of its port's."""
-        saved = self.lab.run(["ebtables-save"]).stdout.splitlines()
+        saved = rule_lines(self.lab)
         ports = {guest.name: self.port(guest) for guest in GUESTS}
         return sorted(line.replace(port, name) for name, port in ports.items() for line in saved if port in line)
 

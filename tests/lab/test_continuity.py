@@ -12,17 +12,22 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
+from extension_headers import UNSEEN_BY_NFT
 from flooding import Flood, Sender, flood
 from frames import udp_frame
+from installed import assert_proven, delete_jump, delete_rule, flush_port, of_nft, out_chain
 from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 from sites import EXAMPLE, SITE, guest_yaml, mac
 from test_main_job import FIRST, Desk
 
+from reconciler.domain.rewrite import interface_xml, set_filterref
 from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.handle import Lab
 from reconciler.lab.labs import lab as new_lab
+from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import Backend
 
 pytestmark = pytest.mark.lab
 
@@ -148,15 +153,15 @@ def test_nothing_forged_passes_while_the_daemon_restarts(desk: Desk, record_prop
 def test_without_rules_every_forged_frame_is_heard_so_the_tests_above_can_fail(desk: Desk) -> None:
     port = desk.port("web01")
     with flood(desk.lab, forger(desk, "web01")) as counted:
-        desk.lab.run(["ebtables", "-t", "nat", "-F", f"libvirt-I-{port}"])
+        flush_port(desk.lab, port)
     assert min(counted.heard(*FORGED).values()) > 0
 
 
 def test_without_the_gate_a_changed_filterref_lets_forged_frames_through(desk: Desk, tmp_path: Path) -> None:
-    interface = f"""<interface type='bridge'><mac address='{mac(2)}'/><source bridge='br0'/><model type='virtio'/>
-      <filterref filter='guest-ipv4'><parameter name='IP' value='10.0.0.20'/><parameter name='IPMASK' value='32'/>
-      </filterref></interface>"""
-    (tmp_path / "nic.xml").write_text(interface)
+    reference = FilterRef("guest-ipv4", (("IP", "10.0.0.20"), ("IPMASK", "32")))
+    (tmp_path / "nic.xml").write_text(
+        interface_xml(set_filterref(desk.virsh("dumpxml", "db01"), mac(2), reference), mac(2))
+    )
     with flood(desk.lab, forger(desk, "db01")) as counted:
         desk.virsh("update-device", "db01", str(tmp_path / "nic.xml"), "--live")
     assert min(counted.heard(*FORGED).values()) > 0
@@ -171,21 +176,26 @@ def test_a_neighbour_that_is_cut_off_for_a_moment_is_seen_to_lose_frames(desk: D
 
 @dataclass(frozen=True)
 class Deleted:
-    """A rule that somebody deletes: where it is, what goes wrong without it, and what decides then."""
+    """A rule of frames that a port sends, which somebody deletes: its chain, the words that find it, what goes wrong.
+
+    `words` are of ebtables and of nft.
+    """
 
     chain: str
-    words: str
+    words: tuple[str, str]
     cases: frozenset[str]
-    decided: str
+    decides: tuple[str, str]
 
 
 DELETED = {
-    "own MAC": Deleted("libvirt-I-{port}", f"-s ! {mac(1)}", frozenset({"l2-forged-mac"}), "-A I-{port}-ipv4 "),
+    "own MAC": Deleted(
+        "", (f"{mac(1)} -j DROP", f"ether saddr != {mac(1)} drop"), frozenset({"l2-forged-mac"}), ("ipv4", "")
+    ),
     "router advertisements": Deleted(
-        "I-{port}-ipv6", "router-advertisement", frozenset({"nd-ra", "ext-ra-fragment"}), "-A I-{port}-ipv6 "
+        "ipv6", ("router-advertisement", "icmpv6 type 134"), frozenset({"nd-ra", "ext-ra-fragment"}), ("ipv6", "")
     ),
     "own address": Deleted(
-        "I-{port}-ipv4", "--ip-src 10.0.0.10 ", frozenset({"ipv4-own-10.0.0.10"}), "-A I-{port}-ipv4 -j DROP"
+        "ipv4", ("--ip-src 10.0.0.10 ", "ip saddr 10.0.0.10 "), frozenset({"ipv4-own-10.0.0.10"}), ("ipv4", "drop")
     ),
 }
 
@@ -194,41 +204,52 @@ DELETED = {
 def test_a_rule_deleted_by_hand_is_named_and_put_back(desk: Desk, deleted: Deleted) -> None:
     port = desk.port("web01")
     before = desk.rules(port)
-    chain, decided = (text.format(port=port) for text in (deleted.chain, deleted.decided))
-    delete_rule(desk, chain, deleted.words)
+    chain, decided = out_chain(desk.lab, port, deleted.chain), out_chain(desk.lab, port, deleted.decides[0])
+    delete_rule(desk.lab, chain, deleted.words[of_nft(desk.lab)])
     verified = as_user(desk, "verify", 1)
-    failed = failed_cases(verified)
-    assert deleted.cases <= failed.keys()
-    assert all(decided in failed[case] for case in deleted.cases)
+    failed = failed_cases(desk, verified)
+    cases = deleted.cases - (UNSEEN_BY_NFT if of_nft(desk.lab) else set())
+    assert cases <= failed.keys()
+    assert all(decided in failed[case] and deleted.decides[1] in failed[case].lower() for case in cases)
     assert f"{mac(1)}.rules.{chain}:\n    + " in verified
     [drift] = json.loads(as_user(desk, "diff", 1, "--output", "json"))["drift"]
     assert (drift["object"], drift["field"]) == ("guest/web01", f"{mac(1)}.rules.{chain}")
     assert (len(drift["desired"]), drift["actual"]) == (1, [])
     as_user(desk, "apply", 0)
-    as_user(desk, "verify", 0)
+    assert_all_proven(desk)
     assert desk.rules(port) == before
+
+
+def assert_all_proven(desk: Desk) -> None:
+    assert_proven(desk.lab, desk.document("verify", int(of_nft(desk.lab))))
+
+
+MISSING = {
+    Backend.IPTABLES: "{mac}.rules: absent → present",
+    Backend.NFTABLES: "{mac}.rules.PREROUTING: absent → present",
+}
+"""With nft the way to a port goes by other jumps, which are still there."""
 
 
 def test_a_jump_deleted_by_hand_is_named_and_put_back(desk: Desk) -> None:
     port = desk.port("web01")
     before = desk.rules(port)
-    delete_rule(desk, "PREROUTING", f"-j libvirt-I-{port}")
-    assert failed_cases(as_user(desk, "verify", 1)).keys() == {"rules-installed"}
-    assert f"{mac(1)}.rules: absent → present" in as_user(desk, "diff", 1)
+    delete_jump(desk.lab, port)
+    assert "rules-installed" in failed_cases(desk, as_user(desk, "verify", 1))
+    assert MISSING[desk.lab.system.backend].format(mac=mac(1), port=port) in as_user(desk, "diff", 1)
     as_user(desk, "apply", 0)
-    as_user(desk, "verify", 0)
+    assert_all_proven(desk)
     assert sorted(desk.rules(port)) == sorted(before)
 
 
-def delete_rule(desk: Desk, chain: str, words: str) -> None:
-    saved = desk.lab.run(["ebtables-save"]).stdout.splitlines()
-    [rule] = [line for line in saved if line.startswith(f"-A {chain} ") and words in line]
-    desk.lab.run(["ebtables", "-t", "nat", "-D", *rule.split()[1:]])
+def failed_cases(desk: Desk, shown: str) -> dict[str, str]:
+    """The cases that `verify` names as wrong, all of web01, with the rule that decided each.
 
-
-def failed_cases(shown: str) -> dict[str, str]:
-    """The cases that `verify` names as wrong, all of web01, with the rule that decided each."""
+    Those that nft's rules never see are left out there.
+    """
+    unseen = UNSEEN_BY_NFT if of_nft(desk.lab) else set()
     lines = [line for line in shown.splitlines() if re.match(r"\w+ [\w./:-]+: \w+, not \w+", line)]
+    lines = [line for line in lines if line.split()[1].removesuffix(":") not in unseen]
     assert all(line.startswith("web01 ") for line in lines), shown
     words = (line.removeprefix("web01 ").partition(": ") for line in lines)
     return {case: rule for case, _, rule in words}

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -338,8 +338,14 @@ def test_battery_of_guests_with_a_role(bench: Bench, subject: Interface) -> None
 def assert_battery(bench: Bench, subject: Interface) -> None:
     """What is foretold, what is read back and what frames do agree; only what no rule can tell is wrong."""
     cases = battery(subject)
-    ref = filterref(subject)
-    expected = bench.foretold(SHARED.get, ref)
+    wrong = wrong_cases(bench, cases, SHARED.get, filterref(subject))
+    unseen = {case.id for case in cases if bench.backend is Backend.NFTABLES and is_extended(case.frame)}
+    assert wrong - unseen == {case.id for case in cases if case.inexpressible} - unseen
+
+
+def wrong_cases(bench: Bench, cases: Sequence[BatteryCase], lookup: Lookup, ref: FilterRef) -> set[str]:
+    """The cases that come out wrong. Asserts that rules foretold, rules read back and frames agree on each."""
+    expected = bench.foretold(lookup, ref)
     assert expected
     predicted = Evaluator.of(expected)
     with bench.bound(ref):
@@ -348,9 +354,30 @@ def assert_battery(bench: Bench, subject: Interface) -> None:
     told = {case.id: predicted.case(case, "p0").passes for case in cases}
     assert told == {case.id: read_back.case(case, "p0").passes for case in cases}
     assert told == frames
-    wrong = {case.id for case in cases if frames[case.id] != (case.expected == "pass")}
-    unseen = {case.id for case in cases if bench.backend is Backend.NFTABLES and is_extended(case.frame)}
-    assert wrong - unseen == {case.id for case in cases if case.inexpressible} - unseen
+    return {case.id for case in cases if frames[case.id] != (case.expected == "pass")}
+
+
+OF_NFT = parse_filter((Path(__file__).parent.parent / "samples/of_nft/guest-ipv6-source.xml").read_bytes())
+
+
+@pytest.mark.parametrize("form", ["guest-dual-stack", "guest-ipv6"])
+def test_a_filter_for_nft_sees_behind_extension_headers_and_ebtables_refuses_it(bench: Bench, form: str) -> None:
+    entries = SHARED[form].entries
+    changed = (
+        replace(each, filter=OF_NFT.name) if each == FilterRef("guest-ipv6-source") else each for each in entries
+    )
+    whole = replace(SHARED[form], name="scratch", entries=tuple(changed))
+    lookup = {**SHARED, OF_NFT.name: OF_NFT, whole.name: whole}.get
+    subject = replace(
+        random_interface(Random(form), has_ipv4=form == "guest-dual-stack", has_ipv6=True), filter="scratch"
+    )
+    cases = battery(subject)
+    with bench.defined([OF_NFT, whole]):
+        if bench.backend is Backend.NFTABLES:
+            wrong = wrong_cases(bench, cases, lookup, filterref(subject))
+            assert wrong == {case.id for case in cases if case.inexpressible}
+        else:
+            assert agree(bench, lookup, filterref(subject)) == "refused"
 
 
 def decided(bench: Bench, definition: NwFilter, frames: Sequence[bytes]) -> Counter[str]:

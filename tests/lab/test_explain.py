@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import of_nft, proof
 from sites import EXAMPLE, SITE, guest_yaml, mac
 
 from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.handle import Lab
 from reconciler.lab.labs import lab as new_lab
+from reconciler.model.kernel import Backend
 
 pytestmark = pytest.mark.lab
 
@@ -80,6 +82,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield desk
 
 
+ADVERTISEMENT = {Backend.IPTABLES: "router-advertisement", Backend.NFTABLES: "icmpv6 type 134"}
+
+
 def test_a_case_is_explained_by_the_filters_rule_behind_the_kernels(desk: Desk) -> None:
     found = desk.document("verify", "--explain", "nd-ra", "--explain", "l2-lldp", "--guest", "web01", exit_code=1)
     told = {case["case"]: case for case in found["cases"] if "path" in case}
@@ -90,7 +95,7 @@ def test_a_case_is_explained_by_the_filters_rule_behind_the_kernels(desk: Desk) 
     assert advertisement["frame"].endswith("icmpv6 134")
     *_, last = advertisement["path"]
     assert (last["file"], last["target"]) == ("filters/guest-ipv6-source.xml", "DROP")
-    assert last["rule"] == advertisement["rule"] and "router-advertisement" in last["rule"]
+    assert last["rule"] == advertisement["rule"] and ADVERTISEMENT[desk.lab.system.backend] in last["rule"]
     assert told["l2-lldp"]["path"][-1]["file"] == "filters/guest-nothing-else.xml"
 
 
@@ -135,8 +140,12 @@ def test_a_trace_on_the_rules_of_a_running_guest(desk: Desk) -> None:
 
 
 def test_what_is_foretold_is_what_the_kernel_does(desk: Desk) -> None:
+    """Without a host the rules of ebtables are foretold, which see behind extension headers, as those of nft do not."""
     for words in ("ip", "ip src 10.0.0.99", "arp sender 10.0.0.99", "ipv6 hop-by-hop icmpv6 ra", "vlan 5 ip"):
         told = [desk.document("trace", "web01", words, *live)["cases"][0] for live in ([], ["--live"])]
+        if of_nft(desk.lab) and "hop-by-hop" in words:
+            assert [case["got"] for case in told] == ["drop", "pass"]
+            continue
         steps = [[(step["filter"], step["number"]) for step in case["path"] if step["filter"]] for case in told]
         assert told[0]["got"] == told[1]["got"] and steps[0] == steps[1], words
 
@@ -145,14 +154,15 @@ def test_the_status_of_each_interface(desk: Desk) -> None:
     found = {each["guest"]: each for each in desk.document("status")["interfaces"]}
     shown = {name: (each["filter"], each["state"]) for name, each in found.items()}
     assert shown == {
-        "web01": ("guest-dual-stack", "enforced"),
+        "web01": ("guest-dual-stack", proof(desk.lab)),
         "own01": ("clean-traffic", "present"),
         "off01": ("guest-ipv4", "not-running"),
         "plain01": (None, "absent"),
         "learn01": ("clean-traffic", shown["learn01"][1]),
     }
     flags = {name: set(each["flags"]) for name, each in found.items()}
-    assert flags["web01"] == {"no-nd-guard"}
+    unseen = {"no-ra-guard", "no-dhcp-server-guard"} if of_nft(desk.lab) else set()
+    assert flags["web01"] == {"no-nd-guard"} | unseen
     assert flags["own01"] == {"ipv4-only", "no-dhcp-server-guard"}
     assert flags["off01"] == {"ipv4-only"}
     assert "unfiltered" in flags["plain01"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import libvirt
 import pytest
+from installed import out_chain, rule_lines
 
 from reconciler.errors import HostError, UsageError
 from reconciler.lab import calls, guests, init, labs, ports
@@ -86,8 +87,8 @@ def test_two_at_once_know_nothing_of_each_other() -> None:
 def test_a_filtered_guest_has_its_chains_inside_and_none_outside(lab: Lab, connection: libvirt.virConnect) -> None:
     outside = rules_outside()
     start_tiny(connection, "guest", filterref=CLEAN_TRAFFIC)
-    inside = lab.run(["ebtables", "-t", "nat", "-L"]).stdout
-    assert "I-vnet0-ipv4-ip" in inside and "192.0.2.1" in inside
+    inside = "\n".join(rule_lines(lab))
+    assert out_chain(lab, "vnet0", "ipv4-ip") in inside and "192.0.2.1" in inside
     assert rules_outside() == outside
 
 
@@ -97,7 +98,7 @@ def rules_outside() -> str:
 
 def test_guests_outlive_the_daemon(lab: Lab, connection: libvirt.virConnect, eventually: Callable[..., None]) -> None:
     start_tiny(connection, "guest", filterref=CLEAN_TRAFFIC)
-    chains = lab.run(["ebtables", "-t", "nat", "-L"]).stdout
+    chains = rule_lines(lab)
     pid = lab.daemon_pid
     lab.restart_daemon()
     assert is_new(lab.daemon_pid, pid)
@@ -107,7 +108,7 @@ def test_guests_outlive_the_daemon(lab: Lab, connection: libvirt.virConnect, eve
     lab.wait_until_ready()
     again = libvirt.open(lab.uri)
     assert [domain.name() for domain in again.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING)] == ["guest"]
-    assert lab.run(["ebtables", "-t", "nat", "-L"]).stdout == chains
+    assert rule_lines(lab) == chains
     processes = ["sh", "-c", "cat /proc/[0-9]*/comm"]
     eventually(lambda: "qemu-system" in lab.run(processes, check=False).stdout, "the guest runs")
     again.close()

@@ -21,6 +21,7 @@ from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
 from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.nft_leftovers import clearing
 from reconciler.nwfilter.path import with_sources
 from reconciler.nwfilter.prove import prove_all
 
@@ -163,3 +164,18 @@ def test_rules_of_connections_are_read_as_nft_lists_them() -> None:
         ["ct direction reply", "ct state established"],
         ["ct count over 3", "ct state established,new"],
     ]
+
+
+def test_what_a_failed_build_leaves_is_cleared_of_one_port_alone() -> None:
+    """As if libvirt had built the rules of p3 and died before it gave the chains their names."""
+    text = NFT.text("nft.json").replace('"p3-', '"n-p3-')
+    commands = clearing(text, "p3")
+    assert not clearing(NFT.text("nft.json"), "p3")
+    assert all("n-p3-" in each or '{ "p3" }' in each for each in commands)
+    for table in ("libvirt_nwfilter_ethernet", "libvirt_nwfilter_inet"):
+        chains = ("n-p3-in", "n-p3-out")
+        assert [each for each in commands if table in each] == [
+            *(f'delete element bridge {table} {each} {{ "p3" }}' for each in ("vmap-oif", "vmap-iif")),
+            *(f"flush chain bridge {table} {each}" for each in chains),
+            *(f"delete chain bridge {table} {each}" for each in chains),
+        ]

@@ -14,6 +14,7 @@ from rich.console import Console
 from sites import EXAMPLE, SITE, guest_yaml, host_as_wanted, mac, site
 
 from reconciler.diff import changes, diff
+from reconciler.domain.rewrite import set_filterref
 from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal
 from reconciler.host.memory import MemoryHost
@@ -85,6 +86,13 @@ def no_autostart(host: MemoryHost) -> None:
     host.domains["web01"] = replace(host.domains["web01"], autostart=False)
 
 
+def save_with_another_address(host: MemoryHost) -> None:
+    """A guest that was saved while it had its address in its own filterref."""
+    old = FilterRef("guest-dual-stack", (("CTRL_IP_LEARNING", "none"), ("IP", "10.0.0.99")))
+    xml = set_filterref(host.domains["web01"].persistent_xml, mac(1), old)
+    host.define_managed_save("web01", xml)
+
+
 MAC = mac(1)
 CASES: dict[str, tuple[Callable[[MemoryHost], None], str, set[tuple[str, str, Layer]]]] = {
     "a guard's address": (
@@ -107,6 +115,14 @@ CASES: dict[str, tuple[Callable[[MemoryHost], None], str, set[tuple[str, str, La
         edit_binding,
         f'object: {WEB}, field: "*.binding"',
         {(WEB, f"{MAC}.binding.parameters.IP", Layer.LIVE)},
+    ),
+    "a saved image": (
+        save_with_another_address,
+        f'object: {WEB}, field: "managed-save.{MAC}.filterref"',
+        {
+            (WEB, f"managed-save.{MAC}.filterref.filter", Layer.SAVED),
+            (WEB, f"managed-save.{MAC}.filterref.parameters.IP", Layer.SAVED),
+        },
     ),
     "autostart": (no_autostart, f"object: {WEB}, field: autostart", {(WEB, "autostart", Layer.PERSISTENT)}),
 }
@@ -182,7 +198,19 @@ def test_nobody_claims_an_address_that_an_ignored_interface_keeps(tmp_path: Path
     )
     plan = make_plan(later, before.inspect(), HOST)
     assert plan.steps == ()
-    assert [(each.target, "web01 keeps the address" in each.hint) for each in plan.waiting] == [
+    assert [(each.target, "guest web01, of which the site ignores" in each.hint) for each in plan.waiting] == [
+        ("filter/guard-db01-000002", True)
+    ]
+
+
+def test_nobody_claims_an_address_that_an_ignored_image_would_bring_back() -> None:
+    tolerant = ignoring(
+        f'object: {WEB}, field: "managed-save.*"', guests=GUESTS | {"db01": guest_yaml("db01", 2, "[10.0.0.99]")}
+    )
+    host = host_of(ignoring())
+    save_with_another_address(host)
+    plan = make_plan(tolerant, host.inspect(), HOST)
+    assert [(each.target, "guest web01, of which the site ignores" in each.hint) for each in plan.waiting] == [
         ("filter/guard-db01-000002", True)
     ]
 
@@ -243,6 +271,12 @@ def test_a_rule_that_can_match_nothing_is_a_warning(rule: str, column: str) -> N
         f"object: filter/{GUARD}, field: parameters.IP",
         'object: "filter/guard-*", field: definition',
         'object: "guest/*", field: autostart, layer: persistent',
+        f'object: {WEB}, field: "*.rules.br_netfilter.ipv4"',
+        f'object: {WEB}, field: "52:54:*.rules.before.PREROUTING"',
+        f'object: {WEB}, field: "managed-save.*.filterref", layer: saved',
+        f'object: {WEB}, field: "snapshot/monday.52:54:00:00:00:01.filterref.parameters.IP"',
+        "object: port/vnet7, field: rules",
+        'object: "filter/*", field: file',
     ],
 )
 def test_a_rule_that_can_match_is_none(rule: str) -> None:

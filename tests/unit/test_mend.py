@@ -21,8 +21,11 @@ from test_load_bad_input import read_case
 from reconciler.load import examine, load
 from reconciler.load.checks_mended import MENDED, SPELLINGS
 from reconciler.load.mending import mend_site
+from reconciler.model.filter import FilterRef, canonical_parameters
 from reconciler.model.guest import Interface
 from reconciler.model.site import Desired
+from reconciler.nwfilter.expand import expand
+from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.lint import lint
 from reconciler.nwfilter.mend import mend_filter
 from reconciler.nwfilter.parse import parse_filter
@@ -143,6 +146,8 @@ def test_mends_of_any_filter_leave_its_meaning(text: str) -> None:
         rule("<ipv6 srcipaddr='fe80::1%1'/>"),
         rule("<ip srcipaddr='$IPV6' dstipaddr='10.0.0.1'/>"),
         rule("<arp arpsrcipaddr='$IPV6'/>"),
+        rule("<ip srcipmask='$IPV6MASK'/>"),
+        rule("<ip srcipaddr='$IP' srcipmask='$IPV6MASK'/>"),
         rule("<tcp match='no' dstportstart='22'/>"),
         "<filter name='f'>“a” – ‘b’</filter>",
         "<filter name='f' chain=‘root><rule/></filter>",
@@ -157,6 +162,15 @@ def test_what_could_be_meant_in_two_ways_is_left(text: str) -> None:
 )
 def test_another_encoding_is_left(content: bytes) -> None:
     assert mend_filter(content, "") == (content, ())
+
+
+@pytest.mark.parametrize(("id", "before", "after"), OF_NO_PORT)
+def test_a_rule_for_the_other_family_never_was_a_rule_of_any_port(id: str, before: str, after: str) -> None:
+    values = {"IP": "10.0.0.1", "IPMASK": "32", "IPV6": "2001:db8::1", "IPV6MASK": "128"}
+    reference = FilterRef("scratch", canonical_parameters(values.items()))
+    with pytest.raises(CannotInstantiate):
+        expand({"scratch": parse_filter(before)}.get, reference, mac(1), "p0")
+    assert expand({"scratch": parse_filter(after)}.get, reference, mac(1), "p0").ethernet.chains
 
 
 EARLY = """<!-- first form -->

@@ -37,6 +37,10 @@ ATTACKS = (
 )
 
 
+def _drift(text: str, **parts: Any) -> dict[str, Any]:
+    return {"object": text, "field": text, "layer": text, "ignored": False, "reason": None, **parts}
+
+
 def full_of(text: str) -> dict[str, Any]:
     """A document that holds a text wherever one can stand."""
     return document(
@@ -50,8 +54,11 @@ def full_of(text: str) -> dict[str, Any]:
         suspended=[text],
         cost={"rebuilds": 1, "seconds": 1.0, "disruption": text},
         error={"message": text, "hint": text},
-        found=[{"object": text, "field": text, "layer": text, "desired": text, "actual": [text, text]}],
-        drift=[{"object": text, "field": "f", "layer": text, "desired": {"filter": text}, "actual": None}],
+        found=[_drift(text, desired=text, actual=[text, text])],
+        drift=[
+            _drift(text, field="f", desired={"filter": text}, actual=None),
+            _drift(text, field="g", desired=text, actual=None, ignored=True, reason=text),
+        ],
         changes=[{"object": text, "field": text, "before": text, "after": [], "disruption": text}],
         verdicts=[{"guest": text, "mac": text, "sender": text, "case": text, "opens": True}],
         problems=[{"id": text, "severity": text, "path": text, "line": 1, "column": 1, "message": text, "hint": text}],
@@ -137,9 +144,9 @@ def test_every_part_has_a_heading_and_what_it_holds() -> None:
     text = markdown(full_of("told"))
     heads = re.findall("^## (.*)", text, re.MULTILINE)
     assert heads == [
-        "error", "problems", "drift that was found", "drift", "changes", "frames with another verdict", "steps",
-        "waiting", "notes", "how it ended", "interfaces", "cases that do not hold", "what filters leak", "written",
-        "left out",
+        "error", "problems", "drift that was found", "drift", "drift that the site ignores", "changes",
+        "frames with another verdict", "steps", "waiting", "notes", "how it ended", "interfaces",
+        "cases that do not hold", "what filters leak", "written", "left out",
     ]  # fmt: skip
     assert re.findall("<h2>(.*)</h2>", html(full_of("told"))) == heads
 
