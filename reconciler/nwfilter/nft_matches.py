@@ -23,10 +23,13 @@ _PORT_PROTOCOLS = {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136}
 def compile_nft(conditions: tuple[Condition, ...]) -> tuple[Test, ...]:
     """All tests of a rule. What cannot be judged comes last, and raises UnknownMatch only when all else holds."""
     found = sorted(settled_conditions(conditions), key=lambda each: each.option.startswith("@"))
+    last: tuple[Test, ...] = ()
+    if _contradicts(found):
+        found, last = [each for each in found if not each.option.startswith("ip ")], (_contradiction,)
     known = [_compile(each) for each in found]
     tests = [test for test in known if test is not None]
     unknown = [refusal(f"{each.option} {each.value}") for each, test in zip(found, known, strict=True) if test is None]
-    return (*tests, *unknown, *([_contradiction] if _contradicts(found) else ()))
+    return (*tests, *unknown, *last)
 
 
 def _contradicts(conditions: list[Condition]) -> bool:
