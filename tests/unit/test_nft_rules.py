@@ -149,16 +149,18 @@ def test_what_is_not_understood_is_asked_last() -> None:
         "<tcp dstportstart='9' dstportend='5'/>",
         "<rarp arpsrcipaddr='10.0.0.1' arpsrcipmask='24'/>",
         "<rarp gratuitous='true'/>",
+        "<udp-ipv6 srcipaddr='$IPV6'/>",
         "<stp root-address='52:54:00:00:00:01' root-address-mask='ff:ff:ff:00:00:00'/>",
     ],
 )
 def test_what_nft_refuses_is_foretold_for_nft_alone(element: str) -> None:
     definition = parse_filter(f"<filter name='f'><rule action='drop' direction='out'>{element}</rule></filter>")
+    reference = FilterRef("f", (("IPV6", "2001:db8::1"),))
     ebtables_takes = not element.startswith(("<tcp dstportstart='9'", "<stp"))
     if ebtables_takes:
-        expand({"f": definition}.get, FilterRef("f", ()), OWN, "p0")
+        expand({"f": definition}.get, reference, OWN, "p0")
     with pytest.raises(CannotInstantiate, match="nft would refuse it"):
-        expand({"f": definition}.get, FilterRef("f", ()), OWN, "p0", Backend.NFTABLES)
+        expand({"f": definition}.get, reference, OWN, "p0", Backend.NFTABLES)
 
 
 def test_an_empty_filter_has_its_chains_in_both_tables() -> None:
