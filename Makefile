@@ -15,13 +15,15 @@ export DEBIAN_FRONTEND := noninteractive
 # The daemon and its drivers without the service packages that would start them.
 PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-config-nwfilter libvirt-clients libvirt-dev \
   pkg-config gcc libc6-dev python3-dev python3-venv qemu-system-x86 ebtables iptables nftables iproute2 util-linux \
-  git busybox-static cpio kmod
+  git busybox-static cpio kmod openssh-client gnupg openssl systemd
 # Releases of Debian, each with the programs by which its libvirt makes rules.
 MATRIX ?= bookworm/iptables trixie/iptables sid/iptables sid/nftables
 # Newer releases keep these apart; where they do not exist they are part of the packages above.
 SPLIT_PACKAGES := libvirt-daemon-driver-nwfilter libvirt-daemon-log libvirt-daemon-common
 
-.PHONY: help demo test test-full test-matrix capture debootstrap check lint format bench install packages rights clean
+FUZZ_SECONDS ?= 600
+
+.PHONY: help demo fuzz test test-full test-matrix capture debootstrap check lint format bench install packages rights clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +38,11 @@ test: install ## every test, the long random ones as a seeded sample
 
 test-full: install ## every test without a limit on the random ones
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider --full
+
+fuzz: install ## random filters against libvirt, the parser, the rules and the mends, for FUZZ_SECONDS (600)
+	@end=$$(( $$(date +%s) + $(FUZZ_SECONDS) )); round=0; \
+	while [ $$(date +%s) -lt $$end ]; do round=$$(( round + 1 )); echo "== round $$round"; \
+	  $(SUDO) $(CURDIR)/$(BIN)/python -m pytest -q -x -p no:cacheprovider --fuzz -m fuzz; done
 
 test-matrix: install debootstrap ## the lab's tests on libvirt 9.0, 11.3, 12.8 with iptables, and 12.8 with nftables
 	@failed=; for each in $(MATRIX); do \
@@ -62,7 +69,7 @@ format: $(VENV)/installed ## write the code as ruff formats it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: install ## what a run, a merge request and a rebuild cost, and what each filter leaks
-	@for each in noop_diff check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
+	@for each in noop_diff check check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
 
 install: packages $(VENV)/installed
 

@@ -49,18 +49,19 @@ def main() -> None:
         print(f"{verdicts_a_second(site):,.0f} verdicts a second on foretold rules")
 
 
-def write_site(site: Path) -> Path:
+def write_site(site: Path, guests: int = GUESTS) -> Path:
+    """A site in a repository, whose last commit gives one guest another address."""
     (site / "guests").mkdir(parents=True)
     subprocess.run(["cp", "-r", str(EXAMPLE / "filters"), str(site)], check=True)
     (site / "site.yaml").write_text(SITE)
-    for number in range(GUESTS):
+    for number in range(guests):
         high, low = number // 250, number % 250 + 1
         (site / "guests" / f"g{number}.yaml").write_text(GUEST.format(number=number, high=high, low=low))
     git(site, "init", "--quiet")
     git(site, "add", "--all")
     git(site, "commit", "--quiet", "--message", "1,000 guests")
-    path = site / "guests/g7.yaml"
-    path.write_text(path.read_text().replace("10.2.0.8", "10.3.0.8"))
+    path = site / f"guests/g{min(7, guests - 1)}.yaml"
+    path.write_text(path.read_text().replace("10.2.0", "10.3.0"))
     git(site, "commit", "--quiet", "--all", "--message", "another address")
     return site
 

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import HostError, ReconcilerError, StaleError, UsageError, did_you_mean
+from reconciler.errors import HostError, ReconcilerError, StaleError, UsageError
 from reconciler.model.change import Proposal
 from reconciler.model.drift import Drift
-from reconciler.model.guest import Interface
-from reconciler.model.live import Domain, Live
+from reconciler.model.live import Live
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
+from reconciler.plan.holding import Holds
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
+    from reconciler.execute.runs import Run
     from reconciler.host.protocol import Host
-    from reconciler.lab.handle import Lab
-    from reconciler.model.adoption import Adoption
-    from reconciler.model.coverage import FilterCoverage, InterfaceStatus
+    from reconciler.load.mending import Mending
+    from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
     from reconciler.model.outcome import Execution
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
-    from reconciler.nwfilter.variables import Lookup
+    from reconciler.source.snapshot import Snapshot
 
 Notify = Callable[[str, Step], None]
 Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a host remembers of earlier runs: how long things take, and which guests an open run has shut down."""
+
+    timings: Mapping[str, float] = field(default_factory=dict)
+    owed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +50,58 @@ class Survey:
     live: Live
     host: str
     drift: tuple[Drift, ...]
+    known: Known = Known()
+    holds: Holds = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What an apply did: its plan, how the steps ended (None when there were none), and what is left."""
+    """What an apply did: what it found, its plan, how the steps ended (None when there were none), and what is left."""
 
     plan: Plan
     execution: Execution | None
     drift: tuple[Drift, ...]
     proofs: tuple[InterfaceProof, ...]
+    found: tuple[Drift, ...] = ()
+    seen: Survey | None = None
 
 
-def read_site(settings: Settings) -> tuple[dict[str, bytes], str]:
+def read_site(settings: Settings) -> Snapshot:
     """The site's files and where they are from: a commit, or a folder."""
     if settings.repository is not None:
-        from reconciler.source.repository import read_repository
+        from reconciler.stories import following
 
-        snapshot = read_repository(settings.repository, settings.branch, settings.var / "mirror")
-        return snapshot.files, snapshot.commit
-    from reconciler.source.folder import read_folder
+        return following.read_pinned(settings) if settings.commit else following.newest(settings)
+    from reconciler.source.folder import look_at_folder
 
     if settings.site is None:
         raise UsageError("there is no site: neither --site, --repo nor a folder ./state", hint="name one of them")
-    return read_folder(settings.site), str(settings.site)
+    return look_at_folder(settings.site)
+
+
+def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mending:
+    """What `check --fix` mends of a site in a folder; written there on request.
+
+    Raises `UsageError` for a site that is read from a repository: a commit is mended by another commit.
+    """
+    from reconciler.load.mending import mend_site
+    from reconciler.source.writing import write_files
+
+    if settings.site is None or settings.repository is not None:
+        raise UsageError(
+            "--fix mends the files of a folder, and a commit is none; nothing was done", hint="name --site"
+        )
+    mending = mend_site(files)
+    if write:
+        write_files(settings.site, mending.files)
+    return mending
 
 
 def load_site(settings: Settings) -> Desired:
     from reconciler.load import load
 
-    files, source = read_site(settings)
-    return load(files, source)
+    found = read_site(settings)
+    return load(found.files, found.commit, found.odd)
 
 
 def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
@@ -87,7 +117,7 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     if settings.site is None:
         raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
     snapshot = read_base(settings.site, base)
-    before, problems = examine(snapshot.files, snapshot.commit)
+    before, problems = examine(snapshot.files, snapshot.commit, snapshot.odd)
     reasons = (line.partition(":") for line in messages_since(settings.site, snapshot.commit).splitlines())
     said = next((text.strip() for word, _, text in reasons if word.casefold() == "allow-widening"), "")
     if before is None:
@@ -121,21 +151,40 @@ def host_name(settings: Settings, desired: Desired) -> str:
 def open_host(settings: Settings) -> Host:
     from reconciler.host.libvirt_host import open_host as connect
 
-    return connect(settings.uri)
+    return connect(settings.uri, remembered(settings).timings.get("rebuild", _REBUILD_SECONDS))
 
 
-def survey(desired: Desired, host: Host, name: str) -> Survey:
+_REBUILD_SECONDS = 2.0
+
+
+def remembered(settings: Settings) -> Known:
+    from reconciler.execute.runs import owed_starts
+    from reconciler.records.timings import read_timings
+
+    return Known(read_timings(settings.var), owed_starts(settings.var / "journal"))
+
+
+def survey(desired: Desired, host: Host, name: str, known: Known | None = None) -> Survey:
     from reconciler.diff import diff
     from reconciler.nwfilter.wanted import wanted_filters
 
     live = host.inspect(definition.name for definition in wanted_filters(desired, name))
-    return Survey(desired, live, name, diff(desired, live, name))
+    return Survey(desired, live, name, diff(desired, live, name), known or Known())
+
+
+def unmanaged_of(seen: Survey) -> Unmanaged:
+    """What the host has and the site does not name: told apart from drift."""
+    from reconciler.nwfilter.subjects import unmanaged
+
+    return unmanaged(seen.desired, seen.live, seen.host)
 
 
 def plan_of(seen: Survey, allow: Disruption | None = None) -> Plan:
     from reconciler.plan.build import make_plan
+    from reconciler.plan.rates import rates_of
 
-    return make_plan(seen.desired, seen.live, seen.host, allow)
+    rates, owed, now = rates_of(seen.known.timings), seen.known.owed, datetime.now(UTC)
+    return make_plan(seen.desired, seen.live, seen.host, allow, rates, now=now, holds=seen.holds, owed=owed)
 
 
 def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfaceProof, ...]:
@@ -163,51 +212,6 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
         found.append(InterfaceProof(guest.name, interface.mac, port, cases))
     foreign = ((guest.name, nic) for guest in guests for nic in unmentioned(guest, seen.live))
     return (*found, *(InterfaceProof(name, nic.mac, nic.port, managed=False) for name, nic in foreign))
-
-
-def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
-    """Send every interface's battery as real frames through its filters in a throw-away lab: needs root and scapy.
-
-    The host itself is not touched. A case whose frame did what was not foretold says so in its rule.
-    """
-    from reconciler.lab.labs import lab
-    from reconciler.lab.trial import define_filters, with_stock_filters
-    from reconciler.nwfilter.subjects import with_neighbours
-    from reconciler.nwfilter.wanted import wanted_filters
-
-    pairs = tuple(with_neighbours(desired.guests_on(host)))
-    found: list[InterfaceProof] = []
-    with lab() as private:
-        define_filters(private, wanted_filters(desired, host))
-        known = with_stock_filters(private, desired.filters, (interface.filter for _, interface, _ in pairs))
-        for guest, interface, neighbours in pairs:
-            cases = _try_interface(private, known.get, interface, neighbours)
-            found.append(InterfaceProof(guest.name, interface.mac, "lab", cases))
-    return tuple(found)
-
-
-def _try_interface(
-    private: Lab, lookup: Lookup, interface: Interface, neighbours: tuple[Address, ...]
-) -> tuple[Case, ...]:
-    from reconciler.lab.trial import Subject, try_frames
-    from reconciler.nwfilter.battery import Direction, battery
-    from reconciler.nwfilter.guard import unguarded_filterref
-    from reconciler.nwfilter.prove import foretold_cases
-    from reconciler.nwfilter.wanted import has_packet_rules
-
-    cases = battery(interface, neighbours)
-    sent = [case for case in cases if case.direction is Direction.OUT]
-    received = [case for case in cases if case.direction is Direction.IN]
-    subject = Subject(
-        interface.mac,
-        unguarded_filterref(interface),
-        tuple(case.data for case in sent),
-        tuple(case.data for case in received),
-        host_hears=private.system.of_nft or not has_packet_rules(lookup, interface.filter),
-    )
-    [heard] = try_frames(private, [subject])
-    passed = dict(zip([case.id for case in (*sent, *received)], (*heard.sent, *heard.received), strict=True))
-    return tuple(foretold_cases(lookup, interface, cases, passed, private.system.backend))
 
 
 def explain(
@@ -250,33 +254,40 @@ def apply(
     `StaleError`. Nothing is written when there is nothing to do.
     """
     from reconciler.execute.lock import exclusive
+    from reconciler.stories import following
+    from reconciler.stories.holding import with_holds
 
     with exclusive(settings.var):
         desired = load_site(settings)
         host = open_host(settings)
-        seen = survey(desired, host, host_name(settings, desired))
+        seen = with_holds(settings, survey(desired, host, host_name(settings, desired), remembered(settings)))
+        found = seen.drift
         plan = plan_of(seen, allow)
         if expected_digest is not None and plan.digest != expected_digest:
             raise StaleError(
                 "the site or the host is not what the plan was made for; nothing was done",
                 hint="make a new plan and look at it",
             )
-        execution = _execute(plan, host, settings, desired, notify, allow) if plan.steps else None
+        with following.applying(settings, desired.source) as outcome:
+            execution = _execute(plan, host, settings, seen, notify, allow) if plan.steps else None
+            outcome.take(plan, execution)
         if execution is not None:
-            seen = survey(desired, host, seen.host)
+            _learn(settings, execution)
+            seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
-        return Application(plan, execution, seen.drift, proofs_of(seen))
+        return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
 
 
 def _execute(
-    plan: Plan, host: Host, settings: Settings, desired: Desired, notify: Notify, allow: Disruption | None
+    plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None
 ) -> Execution:
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
 
     def prove() -> ReconcilerError | None:
-        again = plan_of(survey(desired, host, plan.host), allow)
+        now = survey(seen.desired, host, plan.host, remembered(settings))
+        again = plan_of(replace(now, holds=seen.holds), allow)
         if not again.steps:
             return None
         return HostError(
@@ -289,55 +300,17 @@ def _execute(
         return execute(plan, host, journal, notify, prove)
 
 
-def adopt(settings: Settings, names: Sequence[str], folder: Path, *, force: bool) -> Adoption:
-    """Write what libvirt has of these guests, or of all, into the site in a folder; libvirt itself is only read.
+def _learn(settings: Settings, execution: Execution) -> None:
+    from reconciler.plan.rates import measured
+    from reconciler.records.timings import learn_timings
 
-    Raises `UsageError` for a guest that libvirt does not have; `SiteError` where the site has problems already.
-    """
-    from reconciler.adopt.choice import adopt as choose
-    from reconciler.adopt.draft import Ground
-    from reconciler.load import load
-    from reconciler.source.writing import has_schemas, read_or_begin, write_files
-
-    files = read_or_begin(folder)
-    site = None if files is None else load(files, str(folder))
-    name, hosts = _adopting_host(settings, site)
-    host = open_host(settings)
-    live = host.inspect()
-    ground = Ground(live, name, hosts, host.packaged_filters(), files, site, has_schemas(folder), force)
-    done = choose(ground, _chosen(live, names))
-    write_files(folder, done.files)
-    return done
+    with suppress(HostError):  # an estimate is not worth a failed run
+        learn_timings(settings.var, measured(execution.done, execution.timings))
 
 
-def _adopting_host(settings: Settings, site: Desired | None) -> tuple[str, tuple[str, ...]]:
-    """This host's name, and what files call it: nothing where the site names no hosts, or could not name this one."""
-    if site is not None:
-        name = host_name(settings, site)
-        return name, (name,) if site.hosts else ()
-    from reconciler.load.values import is_shared_name
-
-    name = settings.host or socket.gethostname().split(".")[0]
-    if settings.host and not is_shared_name(name):
-        raise UsageError(
-            f"{name!r} is no name that a site can give a host; nothing was done",
-            hint="lower-case letters, digits, . _ and -, 63 at most",
-        )
-    return name, (name,) if is_shared_name(name) else ()
-
-
-def _chosen(live: Live, names: Sequence[str]) -> tuple[Domain, ...]:
-    known = {domain.name: domain for domain in live.domains}
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known) or "`virsh list --all` shows those that it has"
-            raise UsageError(f"libvirt has no guest {name!r}; nothing was done", hint=hint)
-    return tuple(known[name] for name in (dict.fromkeys(names) or known))
-
-
-def interrupted_runs(settings: Settings) -> tuple[str, ...]:
+def interrupted_runs(settings: Settings) -> tuple[Run, ...]:
     """Runs that were cut off; the next apply that converges closes them."""
-    from reconciler.execute.journal import open_runs
+    from reconciler.execute.runs import open_runs
 
     return open_runs(settings.var / "journal")
 
@@ -346,4 +319,4 @@ def _close_interrupted_runs(settings: Settings) -> None:
     from reconciler.execute.journal import close_run
 
     for run in interrupted_runs(settings):
-        close_run(settings.var / "journal", run, "converged by a later run")
+        close_run(settings.var / "journal", run.name, "converged by a later run")

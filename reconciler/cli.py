@@ -7,27 +7,34 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__, app
 from reconciler.errors import ReconcilerError, SiteError, UsageError
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs import adopt, check, guests
+from reconciler.verbs import adopt, check, guests, runs, unattended
 from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
     Arguments,
+    add_allow_option,
+    add_rewind_option,
     console,
+    print_document,
     print_json,
     survey,
+    tell_error,
+    tell_ignored,
     tell_interrupted,
+    tell_progress,
 )
 
 if TYPE_CHECKING:
+    from reconciler.model.coverage import Unmanaged
     from reconciler.model.outcome import Execution
 
 EXIT_DIFF_ERROR, EXIT_PLAN_CHANGES, EXIT_WAITING = 2, 2, 3
@@ -39,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(words).parse_args(words)
     verb: Callable[[Arguments], int] = arguments.run
     try:
+        _refuse_junit(arguments)
         return verb(arguments)
     except ReconcilerError as error:
         _print_error(arguments, error)
@@ -49,6 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+
+
+def _refuse_junit(arguments: Arguments) -> None:
+    if arguments.output == "junit" and arguments.verb != "check":
+        hint = "it shows the problems of files; --output json is for every verb"
+        raise UsageError("--output junit is for check alone; nothing was done", hint=hint)
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -65,10 +79,15 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="/etc/reconciler/config.yaml")
     parser.add_argument("--var", metavar="DIR", type=Path, help="journal, mirror and lock (/var/lib/reconciler)")
     parser.add_argument("--host", metavar="NAME", help="the site's name of this host (its own name)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="what goes to standard output")
+    parser.add_argument(
+        "--output",
+        choices=("text", "json", "markdown", "html", "junit"),
+        default="text",
+        help="what goes to standard output (junit: check)",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     look = _verb(verbs, "check", check.run, "look at the site alone: every problem of every file, without a host")
-    look.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
+    check.add_options(look)
     _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
     plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
     plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
@@ -78,7 +97,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "plan", metavar="PLANFILE", nargs="?", type=Path, help="apply only if the plan is still this one"
     )
     apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
-    apply.add_argument("--allow", metavar="CLASS", type=_disruption, help="a higher disruption than the policy's")
+    add_rewind_option(apply)
+    add_allow_option(apply)
     verify = _verb(verbs, "verify", guests.verify, "read all layers back and prove isolation on the kernel's rules")
     guests.add_verify_options(verify)
     trace = _verb(verbs, "trace", guests.trace, "what becomes of a frame that is described in words, and by which rule")
@@ -88,8 +108,12 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     guests.add_status_options(status)
     take = _verb(verbs, "adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
     adopt.add_options(take)
+    _verb(verbs, "history", runs.history, "what earlier runs did, the newest first")
+    back = _verb(verbs, "rollback", runs.rollback, "go back to how a run had left the host: take back all later ones")
+    runs.add_rollback_options(back)
     schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
+    unattended.register(partial(_verb, verbs))
     _add_lab(verbs, needed="lab" in argv)
     return parser
 
@@ -111,26 +135,29 @@ def _verb(verbs: Any, name: str, run: Callable[[Arguments], int], help_text: str
     return parser
 
 
-def _disruption(text: str) -> Disruption:
-    try:
-        return Disruption.parse(text)
-    except KeyError:
-        names = ", ".join(str(each) for each in Disruption)
-        raise argparse.ArgumentTypeError(f"{text!r} is no disruption class: {names}") from None
-
-
 def _diff(arguments: Arguments) -> int:
     _, seen = survey(arguments)
-    if arguments.output == "json":
+    unmanaged = app.unmanaged_of(seen)
+    if arguments.output != "text":
         parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-        print_json(json_document.document("diff", **parts))
-    elif seen.drift:
+        found = json_document.document("diff", **parts, unmanaged=json_document.unmanaged(unmanaged))
+        print_document(arguments, found)
+    else:
+        _show_drift(seen, unmanaged)
+    return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
+
+
+def _show_drift(seen: app.Survey, unmanaged: Unmanaged) -> None:
+    if seen.drift:
         from reconciler.report.text import show_drift
 
         show_drift(console(), seen.drift)
     else:
         print(f"{seen.host} is as {_short(seen.desired.source)} says")
-    return EXIT_FAILED if seen.drift else EXIT_OK
+    if unmanaged:
+        from reconciler.report.guests import show_unmanaged
+
+        show_unmanaged(console(), unmanaged)
 
 
 def _plan(arguments: Arguments) -> int:
@@ -139,8 +166,8 @@ def _plan(arguments: Arguments) -> int:
     found = json_document.document("plan", **json_document.plan_parts(plan), drift=json_document.drift(seen.drift))
     if arguments.out is not None:
         _write_plan(arguments.out, found)
-    if arguments.output == "json":
-        print_json(found)
+    if arguments.output != "text":
+        print_document(arguments, found)
     elif plan.steps or plan.waiting:
         from reconciler.report.text import show_plan
 
@@ -171,9 +198,10 @@ def _apply(arguments: Arguments) -> int:
 
     def notify(event: str, step: Step) -> None:
         events.append({"event": event, "step": step.id})
-        _progress(event, step)
+        tell_progress(event, step)
 
     done = app.apply(settings, notify, arguments.allow, digest)
+    tell_ignored(done.drift)
     _print_application(arguments, done, events)
     if done.execution is not None and done.execution.error is not None:
         _tell_failure(done.execution, done.execution.error)
@@ -182,7 +210,7 @@ def _apply(arguments: Arguments) -> int:
 
 
 def _tell_failure(execution: Execution, error: ReconcilerError) -> None:
-    _tell_error(error)
+    tell_error(error)
     if execution.reverted:
         print(f"taken back: {', '.join(step.id for step in execution.reverted)}", file=sys.stderr)
     for step, reason in execution.unreverted:
@@ -212,20 +240,15 @@ def _confirmed(arguments: Arguments) -> str | None:
     return plan.digest if input("apply these steps? [y/N] ").strip().lower() in ("y", "yes") else None
 
 
-def _progress(event: str, step: Step) -> None:
-    words = {"start": "  …", "done": "  ✓", "revert": "  ↶"}
-    print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
-
-
 def _print_application(arguments: Arguments, done: app.Application, events: list[dict[str, str]]) -> None:
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts = json_document.plan_parts(done.plan)
         parts |= {"drift": json_document.drift(done.drift), "cases": json_document.cases(done.proofs)}
         parts |= {
             "interfaces": json_document.interfaces(done.proofs),
             "execution": json_document.execution(done.execution),
         }
-        print_json(json_document.document("apply", **parts, events=events))
+        print_document(arguments, json_document.document("apply", **parts, events=events))
         return
     if done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {_short(done.plan.source)} says")
@@ -254,16 +277,10 @@ def _short(source: str) -> str:
 
 
 def _print_error(arguments: Arguments, error: ReconcilerError) -> None:
-    if arguments.output == "json":
-        print_json(json_document.error(arguments.verb, error))
+    if arguments.output != "text":
+        print_document(arguments, json_document.error(arguments.verb, error))
     if isinstance(error, SiteError):
         from reconciler.report.text import problem_lines
 
         print(problem_lines(error.problems), file=sys.stderr)
-    _tell_error(error)
-
-
-def _tell_error(error: ReconcilerError) -> None:
-    print(f"error: {error}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    tell_error(error)

@@ -6,18 +6,24 @@ not equal, because it costs a thousand times what `==` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from reconciler.domain.match import match_nics
 from reconciler.model.change import Change
 from reconciler.model.drift import Drift, Layer
 from reconciler.model.filter import Entry, FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
-from reconciler.model.live import Binding, Domain, Live, Nic
+from reconciler.model.ignore import Ignore, ignored_because
+from reconciler.model.kernel import ForeignRule
+from reconciler.model.live import Binding, Domain, FilterFile, Live, Nic, SavedState
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
-from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.installed import Installed, are_all_missing
+from reconciler.nwfilter.leftovers import leftover_ports
+from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
 
@@ -28,18 +34,32 @@ _ADDRESS_VARIABLES = ("IP", "IPMASK", "IPV6", "IPV6MASK")
 
 
 def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
-    """All drift of one host, sorted by object, layer and field. Guests that are not defined here are no drift."""
+    """All drift of one host, sorted by object, layer and field. Guests that are not defined here are no drift.
+
+    What the site ignores is there with its reason, and what depends on it is judged by what the host has.
+    """
     wanted = wanted_filters(desired, host)
     found = [drift for definition in wanted for drift in _filter_drift(definition, live)]
-    lookup = {definition.name: definition for definition in wanted}
+    tolerance = Tolerance(desired.ignore)
+    lookup = {definition.name: definition for definition in tolerance.filters(wanted, live)}
     known = {f.definition.name: f.definition for f in live.filters} | lookup
     installed = Installed(live.kernel)
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
         if domain is not None:
-            found.extend(_guest_drift(guest, domain, live, host, known))
-            found.extend(_kernel_drift(guest, domain, live, known, installed))
-    return tuple(sorted(found, key=lambda drift: (drift.object, drift.layer, drift.field)))
+            found.extend(_guest_drift(guest, domain, live, host, known, tolerance))
+            found.extend(_kernel_drift(guest, domain, live, known, installed, tolerance))
+    found.extend(
+        Drift(f"port/{port}", "rules", Layer.KERNEL, None, "present")
+        for port in leftover_ports(live.kernel, live.devices)
+    )
+    marked = (_marked(drift, desired.ignore) for drift in found)
+    return tuple(sorted(marked, key=lambda drift: (drift.object, drift.layer, drift.field)))
+
+
+def _marked(drift: Drift, rules: tuple[Ignore, ...]) -> Drift:
+    reason = ignored_because(rules, drift.object, drift.field, drift.layer)
+    return drift if reason is None else replace(drift, ignored=reason)
 
 
 def changes(before: Desired, after: Desired) -> tuple[Change, ...]:
@@ -64,7 +84,12 @@ def _pairs(before: dict[str, Tree], after: dict[str, Tree]) -> dict[str, tuple[T
 
 def _site_trees(desired: Desired) -> dict[str, Tree]:
     trees = {f"filter/{definition.name}": filter_tree(definition) for definition in desired.filters}
-    return trees | {f"guest/{guest.name}": _guest_tree(guest) for guest in desired.guests}
+    trees |= {f"guest/{guest.name}": _guest_tree(guest) for guest in desired.guests}
+    return trees | {"site": {"ignore": [_ignore_text(rule) for rule in desired.ignore]}}
+
+
+def _ignore_text(rule: Ignore) -> str:
+    return f"{rule.field} of {rule.object} ({rule.layer or 'every layer'}): {rule.reason}"
 
 
 def _guest_tree(guest: Guest) -> Tree:
@@ -112,14 +137,20 @@ def _filter_drift(wanted: NwFilter, live: Live) -> Iterator[Drift]:
         yield Drift(name, "definition", Layer.PERSISTENT, "present", None)
     elif held.definition != wanted:
         yield from _fields(name, Layer.PERSISTENT, filter_tree(wanted), filter_tree(held.definition))
+    if held is not None and held.file is not FilterFile.SAME:
+        yield Drift(name, "file", Layer.PERSISTENT, str(FilterFile.SAME), str(held.file))
 
 
-def _guest_drift(guest: Guest, domain: Domain, live: Live, host: str, known: Known) -> Iterator[Drift]:
+def _guest_drift(
+    guest: Guest, domain: Domain, live: Live, host: str, known: Known, tolerance: Tolerance
+) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     if domain.persistent:
         yield from _fields(name, Layer.PERSISTENT, *_persistent_trees(guest, domain, known))
     if domain.active:
-        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live, known))
+        yield from _fields(name, Layer.LIVE, *_live_trees(guest, domain, live, known, tolerance))
+    for state in domain.saved:
+        yield from _fields(name, Layer.SAVED, *_saved_trees(guest, state, known))
     if guest.power is not Power.LEAVE and acts_on_power(guest, host):
         running = Power.RUNNING if domain.active else Power.STOPPED
         if running is not guest.power:
@@ -138,13 +169,13 @@ def _persistent_trees(guest: Guest, domain: Domain, known: Known) -> tuple[Tree,
     return desired, actual
 
 
-def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known) -> tuple[Tree, Tree]:
+def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known, tolerance: Tolerance) -> tuple[Tree, Tree]:
     desired, actual = _interface_trees(guest, domain.live, known)
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
         if nic is None or nic.port is None:
             continue
-        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
+        reference = tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, known.get)
         if nic.filterref != reference:
             continue
         desired[interface.mac]["binding"] = filterref_tree(reference)
@@ -152,36 +183,73 @@ def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known) -> tuple
     return desired, actual
 
 
-def _interface_trees(guest: Guest, nics: tuple[Nic, ...], known: Known) -> tuple[Tree, Tree]:
+def _saved_trees(guest: Guest, state: SavedState, known: Known) -> tuple[Tree, Tree]:
+    """Of what would come back: only interfaces that the image has, since it is older than the site."""
     desired: Tree = {}
     actual: Tree = {}
     for interface in guest.interfaces:
-        nic = nic_of(nics, interface.mac)
+        nic = nic_of(state.nics, interface.mac)
+        if nic is not None:
+            reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
+            desired[interface.mac] = {"filterref": filterref_tree(reference)}
+            actual[interface.mac] = {"filterref": filterref_tree(nic.filterref) if nic.filterref else None}
+    return {state.name: desired}, {state.name: actual}
+
+
+def _interface_trees(guest: Guest, nics: tuple[Nic, ...], known: Known) -> tuple[Tree, Tree]:
+    desired: Tree = {}
+    actual: Tree = {}
+    matched = match_nics((interface.mac for interface in guest.interfaces), nics)
+    for interface in guest.interfaces:
+        nic = matched.get(interface.mac)
         if nic is None:
             desired[interface.mac] = "present"
             continue
         reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
-        desired[interface.mac] = {"filterref": filterref_tree(reference)}
-        actual[interface.mac] = {"filterref": filterref_tree(nic.filterref) if nic.filterref else None}
+        desired[interface.mac] = {"mac": interface.mac, "filterref": filterref_tree(reference)}
+        actual[interface.mac] = {
+            "mac": nic.mac,
+            "filterref": filterref_tree(nic.filterref) if nic.filterref else None,
+        }
         if interface.bridge is not None and nic.kind == "bridge":
             desired[interface.mac]["bridge"], actual[interface.mac]["bridge"] = interface.bridge, nic.source
     return desired, actual
 
 
-def _kernel_drift(guest: Guest, domain: Domain, live: Live, known: Known, installed: Installed) -> Iterator[Drift]:
+def _kernel_drift(
+    guest: Guest, domain: Domain, live: Live, known: Known, installed: Installed, tolerance: Tolerance
+) -> Iterator[Drift]:
     name = f"guest/{guest.name}"
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
         if nic is None or nic.port is None:
             continue
-        if nic.port in live.gated:
-            yield Drift(name, f"{interface.mac}.gate", Layer.KERNEL, "open", "closed")
-        reference = wanted_filterref(guest.name, interface, nic.filterref, known.get)
-        differences = installed.differences(known.get, reference, interface.mac, nic.port)
-        if differences and all(difference.actual is None for difference in differences):
-            yield Drift(name, f"{interface.mac}.rules", Layer.KERNEL, "present", None)
+        mac, port = interface.mac, nic.port
+        if port in live.gated:
+            yield Drift(name, f"{mac}.gate", Layer.KERNEL, "open", "closed")
+        if tolerance.leaves_unfiltered(guest.name, interface, Layer.LIVE, nic.filterref):
+            continue
+        reference = tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, known.get)
+        reference = tolerance.bound(guest.name, mac, reference, live.binding(port))
+        differences = installed.differences(known.get, reference, mac, port)
+        if are_all_missing(differences):
+            yield Drift(name, f"{mac}.rules", Layer.KERNEL, "present", None)
         else:
-            yield from (_rule_drift(name, interface.mac, difference) for difference in differences)
+            yield from (_rule_drift(name, mac, difference) for difference in differences)
+        shown = {rule for difference in differences for rule in difference.actual or ()}
+        yield from _foreign_drift(name, mac, installed.foreign(port, nic.source), shown)
+        for family in installed.unheeded(known.get, reference.filter):
+            yield Drift(name, f"{mac}.rules.br_netfilter.{family}", Layer.KERNEL, "on", "off")
+
+
+def _foreign_drift(name: str, mac: str, rules: Iterable[ForeignRule], shown: set[str]) -> Iterator[Drift]:
+    """Rules of others before a port's chains, a list a chain; those that name the port are shown already."""
+    chains: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.text not in shown:
+            chains.setdefault(f"{mac}.rules.before.{rule.chain}", []).append(rule.text)
+    for field, texts in chains.items():
+        yield Drift(name, field, Layer.KERNEL, [], texts)
 
 
 def _rule_drift(name: str, mac: str, difference: RuleDifference) -> Drift:

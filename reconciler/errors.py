@@ -51,6 +51,12 @@ class SourceError(ReconcilerError):
     retryable = True
 
 
+class RefusedCommit(SourceError):
+    """The remote has a commit that this host must not apply: unsigned, rewound, or no commit at all."""
+
+    retryable = False
+
+
 class HostError(ReconcilerError):
     """libvirt, the kernel's tools or a process refused or failed."""
 
@@ -76,6 +82,13 @@ class PolicyError(ReconcilerError):
     """The policy of the site does not allow what the plan needs."""
 
     exit_code = 3
+
+
+class PublishError(ReconcilerError):
+    """A report did not get where it should. What was applied stands; the next run tries to post it again."""
+
+    exit_code = 4
+    retryable = True
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:

@@ -5,19 +5,60 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from reconciler.errors import UsageError
+from reconciler.errors import UsageError, did_you_mean
 
 DEFAULT_CONFIG = Path("/etc/reconciler/config.yaml")
-KEYS = ("connect", "site", "repo", "branch", "var", "host")
+SIGNATURES = ("none", "commit", "tag", "both")
+TARGETS = ("branch", "notes", "gitlab")
+KEYS = (
+    "connect", "site", "repo", "branch", "var", "host",
+    "tags", "ref", "signature", "signers", "keyring",
+    "token_file", "token_user", "ssh_key_file", "known_hosts_file", "ca_file", "fetch_timeout",
+    "publish", "report_keep_days", "gitlab_url", "gitlab_project", "gitlab_token_file",
+    "metrics_file", "admission",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GitSettings:
+    """How the repository is reached, and what is demanded of a commit. All of it is the host's own word."""
+
+    tags: str | None = None
+    ref: str | None = None
+    signature: str = "none"
+    signers: Path | None = None
+    keyring: Path | None = None
+    token: Path | None = None
+    token_user: str = "oauth2"
+    ssh_key: Path | None = None
+    known_hosts: Path | None = None
+    ca_file: Path | None = None
+    timeout: float = 120.0
+    allow_rewind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """Where a run's report goes: any of `TARGETS`, none by default."""
+
+    targets: tuple[str, ...] = ()
+    keep_days: int = 90
+    gitlab_url: str | None = None
+    gitlab_project: str | None = None
+    gitlab_token: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the daemon is, where the site is, and where state is kept. `site` None with no repository: nowhere."""
+    """Where the daemon is, where the site is, and where state is kept. `site` None with no repository: nowhere.
+
+    With `commit` the repository is not asked: the site is that of a commit which was verified before. Claims do not
+    wait for hosts that are `released`.
+    """
 
     uri: str = "qemu:///system"
     site: Path | None = None
@@ -25,27 +66,123 @@ class Settings:
     branch: str = "main"
     var: Path = Path("/var/lib/reconciler")
     host: str | None = None
+    git: GitSettings = field(default_factory=GitSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    metrics: Path | None = None
+    admission: str = "warn"
+    commit: str | None = None
+    released: tuple[str, ...] = ()
 
 
 def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises `UsageError` for a configuration that cannot be read or says something unknown."""
-    config = _configuration(arguments.config)
+    config = _Configuration(_configuration(arguments.config), environment)
     site, repository = arguments.site, arguments.repo
     if site is None and repository is None:
-        site, repository = _default_site(config)
-    var = arguments.var or environment.get("RECONCILER_VAR") or config.get("var") or _default_var()
+        site, repository = _default_site(config.texts, named=arguments.config is not None)
+    texts = config.texts
+    var = arguments.var or environment.get("RECONCILER_VAR") or texts.get("var") or _default_var()
     return Settings(
-        uri=arguments.connect or config.get("connect") or "qemu:///system",
+        uri=arguments.connect or texts.get("connect") or "qemu:///system",
         site=site,
         repository=repository,
-        branch=arguments.branch or config.get("branch") or "main",
+        branch=arguments.branch or texts.get("branch") or "main",
         var=Path(var),
-        host=arguments.host or config.get("host"),
+        host=arguments.host or texts.get("host"),
+        git=_git_settings(config, by_hand=bool(arguments.branch), rewind=getattr(arguments, "allow_rewind", False)),
+        publish=_publish_settings(config),
+        metrics=config.path("metrics_file"),
+        admission=config.word("admission", ("warn", "refuse"), "warn"),
+        released=tuple(getattr(arguments, "released", ())),
     )
 
 
-def _default_site(config: Mapping[str, str]) -> tuple[Path | None, str | None]:
-    if Path("state/site.yaml").is_file():
+def _git_settings(config: _Configuration, *, by_hand: bool, rewind: bool) -> GitSettings:
+    """A branch on the command line is followed instead of the tags or the ref that the configuration names."""
+    named = [key for key in ("tags", "ref", "branch") if key in config.texts]
+    if len(named) > 1:
+        raise UsageError(f"the configuration names {' and '.join(named)}: one of them can be followed")
+    return GitSettings(
+        tags=None if by_hand else config.texts.get("tags"),
+        ref=None if by_hand else config.texts.get("ref"),
+        signature=config.word("signature", SIGNATURES, "none"),
+        signers=config.path("signers"),
+        keyring=config.path("keyring"),
+        token=config.secret("token_file"),
+        token_user=config.texts.get("token_user", "oauth2"),
+        ssh_key=config.secret("ssh_key_file"),
+        known_hosts=config.secret("known_hosts_file"),
+        ca_file=config.path("ca_file"),
+        timeout=config.number("fetch_timeout", 120),
+        allow_rewind=rewind,
+    )
+
+
+def _publish_settings(config: _Configuration) -> PublishSettings:
+    targets = tuple(config.texts.get("publish", "").replace(",", " ").split())
+    for target in targets:
+        if target not in TARGETS:
+            hint = did_you_mean(target, TARGETS) or f"one or more of: {', '.join(TARGETS)}"
+            raise UsageError(f"nothing can be published to {target!r}", hint=hint)
+    found = PublishSettings(
+        targets,
+        int(config.number("report_keep_days", 90)),
+        config.texts.get("gitlab_url"),
+        config.texts.get("gitlab_project"),
+        config.secret("gitlab_token_file"),
+    )
+    if "gitlab" in targets and not (found.gitlab_url and found.gitlab_project and found.gitlab_token):
+        raise UsageError("publishing to gitlab needs gitlab_url, gitlab_project and gitlab_token_file")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Configuration:
+    """The texts of the file, and what they are meant to be."""
+
+    texts: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    def path(self, key: str) -> Path | None:
+        """A file by its full path: where the command is started must not decide which one it is."""
+        text = self.texts.get(key)
+        if text is None:
+            return None
+        if not text.startswith("/"):
+            raise UsageError(f"{key} is not a full path: {text!r}")
+        return Path(text)
+
+    def secret(self, key: str) -> Path | None:
+        """A full path, or the name of a credential that systemd has put into the service's own folder."""
+        text = self.texts.get(key)
+        if text is None or text.startswith("/"):
+            return self.path(key)
+        folder = self.environment.get("CREDENTIALS_DIRECTORY")
+        if folder is None or "/" in text:
+            raise UsageError(
+                f"{key} is {text!r}, which is neither a full path nor a credential of a systemd service",
+                hint="name the file with its full path, or add LoadCredential= to the unit",
+            )
+        return Path(folder) / text
+
+    def word(self, key: str, known: tuple[str, ...], default: str) -> str:
+        text = self.texts.get(key, default)
+        if text not in known:
+            raise UsageError(f"{key} is {text!r}", hint=f"one of: {', '.join(known)}")
+        return text
+
+    def number(self, key: str, default: float) -> float:
+        text = self.texts.get(key)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not int(text):
+            raise UsageError(f"{key} is {text!r}", hint="a whole number above 0")
+        return float(text)
+
+
+def _default_site(config: Mapping[str, str], *, named: bool) -> tuple[Path | None, str | None]:
+    """Where one stands counts, unless a configuration was named that says where the site is."""
+    if not (named and {"site", "repo"} & config.keys()) and Path("state/site.yaml").is_file():
         return Path("state"), None
     return (Path(config["site"]) if "site" in config else None), config.get("repo")
 

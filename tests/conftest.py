@@ -8,11 +8,13 @@ from hypothesis import HealthCheck, settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", action="store_true", help="one round of the random checks, with examples of its own")
     parser.addoption("--full", action="store_true", help="run the random checks at their full size, unseeded")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    full = bool(config.getoption("--full"))
+    sizes.FUZZ = bool(config.getoption("--fuzz"))
+    full = sizes.FUZZ or bool(config.getoption("--full"))
     sizes.FULL = full
     calm = (HealthCheck.too_slow, HealthCheck.data_too_large)
     settings.register_profile(

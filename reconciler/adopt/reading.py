@@ -43,11 +43,11 @@ class Reading:
 
     def _entry(self, domain: Domain, mac: str) -> Entry:
         nic = _settled(domain, mac)
+        if nic.kind not in FILTERED_KINDS:
+            raise Inexpressible(f"libvirt filters no interface of type {nic.kind}", "attach it to a bridge")
         if nic.filterref is None:
             hint = "write it into the guest's file with its addresses: apply then gives it a filter"
             raise Inexpressible("it has no filter, so whatever it sends passes", hint)
-        if nic.kind not in FILTERED_KINDS:
-            raise Inexpressible(f"libvirt filters no interface of type {nic.kind}", "attach it to a bridge")
         bridge = nic.source if nic.kind == "bridge" and re.fullmatch(BRIDGE_NAME, nic.source or "") else None
         inner = self._behind_guard(domain.name, nic.mac, nic.filterref)
         attach, reference = (Attach.GUARD, inner) if inner else (Attach.DIRECT, nic.filterref)

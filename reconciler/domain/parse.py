@@ -8,7 +8,8 @@ from lxml import etree
 
 from reconciler.domain.document import attribute, canonical_mac, read_filterref, read_root
 from reconciler.domain.errors import DomainXmlError
-from reconciler.model.live import Nic
+from reconciler.domain.settings import read_settings
+from reconciler.model.live import FILTERED_KINDS, Nic
 
 _SOURCE_ATTRIBUTES = {
     "bridge": "bridge",
@@ -44,6 +45,18 @@ def parse_nics(xml: str) -> tuple[Nic, ...]:
     return _nics(read_root(xml, "domain"))
 
 
+def snapshot_definitions(xml: str) -> tuple[str, ...]:
+    """The guest's definitions in a snapshot's XML: the one that ran, and the one that was stored, where it has them."""
+    root = read_root(xml, "domainsnapshot")
+    found = (element for name in ("domain", "inactiveDomain") for element in root.iterfind(name))
+    return tuple(_as_domain(element) for element in found)
+
+
+def _as_domain(element: etree._Element) -> str:
+    element.tag = "domain"
+    return etree.tostring(element, encoding="unicode", with_tail=False)
+
+
 def parse_domain_name(xml: str) -> str:
     return _name(read_root(xml, "domain"))
 
@@ -75,7 +88,9 @@ def _nic(element: etree._Element) -> Nic:
         kind=kind,
         source=_source(element, kind),
         port=attribute(element, "target", "dev"),
-        filterref=read_filterref(element),
+        # libvirt drops the filterref of all others without a word.
+        filterref=read_filterref(element) if kind in FILTERED_KINDS else None,
+        settings=read_settings(element, _SOURCE_ATTRIBUTES.get(kind)),
     )
 
 

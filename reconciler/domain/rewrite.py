@@ -1,4 +1,4 @@
-"""Changing the `<filterref>` of one interface in a guest's XML: every other byte stays as it is."""
+"""Changing the filterref, the MAC or the bridge of one interface in a guest's XML: every other byte stays."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import re
 from reconciler.domain.document import canonical_mac
 from reconciler.domain.errors import InterfaceAmbiguous, InterfaceMissing
 from reconciler.domain.spans import Child, InterfaceSpan, find_interfaces
-from reconciler.domain.write import filterref_text
+from reconciler.domain.write import escape, filterref_text
 from reconciler.model.filter import FilterRef, canonical_parameters
 
 _BEFORE_FILTERREF = ("mac", "source", "target", "model", "driver")
+_ATTRIBUTE = rb"""\s%s\s*=\s*("[^"]*"|'[^']*')"""
 _BLANK_BEFORE = re.compile(rb"(?:\r\n|\n|\r)[ \t]*\Z")
 _DEFAULT_STEP = "  "
 
@@ -43,6 +44,30 @@ def set_filterref(xml: str, mac: str, filterref: FilterRef | None) -> str:
         else:
             edits.append((place.end, place.end, (layout.before + text).encode()))
     return _splice(source, edits).decode()
+
+
+def set_mac(xml: str, mac: str, wanted: str) -> str:
+    """The guest's XML with another MAC for one interface. Errors as `set_filterref`."""
+    return _set_attribute(xml, mac, "mac", "address", wanted) if canonical_mac(mac) != canonical_mac(wanted) else xml
+
+
+def set_bridge(xml: str, mac: str, bridge: str) -> str:
+    """The guest's XML with one interface of type bridge on another bridge. Errors as `set_filterref`."""
+    return _set_attribute(xml, mac, "source", "bridge", bridge)
+
+
+def _set_attribute(xml: str, mac: str, element: str, attribute: str, value: str) -> str:
+    source = xml.encode()
+    child = next((child for child in _interface(source, mac).children if child.name == element), None)
+    match = child and re.compile(_ATTRIBUTE % attribute.encode()).search(source, child.start, child.end)
+    if not match:
+        raise InterfaceMissing(
+            f"interface {mac} has no <{element} {attribute}='…'>", hint="the guest's XML was not changed"
+        )
+    start, end = match.span(1)
+    quote = source[start : start + 1].decode()
+    text = escape(value) if quote == "'" else escape(value).replace('"', "&quot;")
+    return _splice(source, [(start + 1, end - 1, text.encode())]).decode()
 
 
 def _interface(source: bytes, mac: str) -> InterfaceSpan:

@@ -7,6 +7,7 @@ A step's line holds the whole action, so the definition that it replaces is save
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import asdict
@@ -28,6 +29,7 @@ class Journal:
         started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         self.run = f"{started}-{plan.digest[:8]}"
         self.path = folder / f"{self.run}.jsonl"
+        self._torn = False
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
@@ -39,11 +41,28 @@ class Journal:
     def write(self, event: str, **details: Any) -> None:
         """Append one line and wait until it is on disk. Raises `HostError` when it cannot be written."""
         record = {"event": event, "time": datetime.now(UTC).isoformat(), **details}
+        line = (json.dumps(record, default=str) + "\n").encode()
         try:
-            os.write(self._descriptor, (json.dumps(record, default=str) + "\n").encode())
-            os.fsync(self._descriptor)
+            self._append(b"\n" + line if self._torn else line)
         except OSError as error:
+            self._torn = True
             raise _unwritable(self.path, error) from error
+
+    def _append(self, line: bytes) -> None:
+        """A disk that fills up takes a part of a line: the next one then begins anew."""
+        written = os.write(self._descriptor, line)
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._descriptor)
+        self._torn = False
+
+    def try_write(self, event: str, **details: Any) -> bool:
+        """As `write`, for what must not keep us from taking things back: a full disk least of all."""
+        try:
+            self.write(event, **details)
+        except HostError:
+            return False
+        return True
 
     def intend(self, step: Step) -> None:
         self.write("step", id=step.id, kind=step.action.kind, action=asdict(step.action))
@@ -57,25 +76,18 @@ class Journal:
         os.close(self._descriptor)
 
 
-def open_runs(folder: Path) -> tuple[str, ...]:
-    """Names of the runs that never ended: killed, or cut off by a power loss."""
-    return tuple(path.stem for path in sorted(folder.glob("*.jsonl")) if not _ended(path))
-
-
 def close_run(folder: Path, run: str, outcome: str) -> None:
     """Write the last line of a run that was interrupted, once the host has converged after it."""
-    with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"event": "end", "time": datetime.now(UTC).isoformat(), "outcome": outcome}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _ended(path: Path) -> bool:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    path = folder / f"{run}.jsonl"
+    torn = not path.read_bytes().endswith(b"\n")
+    line = json.dumps({"event": "end", "time": datetime.now(UTC).isoformat(), "outcome": outcome}) + "\n"
     try:
-        return bool(lines) and json.loads(lines[-1]).get("event") == "end"
-    except ValueError:
-        return False
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}" if torn else line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:

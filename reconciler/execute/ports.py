@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from reconciler.errors import HostError, HostTimeout
 from reconciler.host.protocol import Host
+from reconciler.model.actions import ChangeLiveFilterref, OpenGate, RebuildPort, SweepPort
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRule
 from reconciler.model.live import Nic
-from reconciler.model.plan import ChangeLiveFilterref, OpenGate, RebuildPort
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.prove import port_rules
 from reconciler.nwfilter.wanted import has_packet_rules
@@ -34,13 +34,14 @@ def change_live_filterref(action: ChangeLiveFilterref, host: Host) -> None:
     host.close_gate(action.port)
     try:
         _switch(action, host)
-        _require_rules(host, action.port, action.mac, action.filterref)
+        require_rules(host, action.port, action.mac, action.filterref)
     except HostTimeout:
         raise
     except HostError as failure:
         _put_back(action, host, before, failure)
         raise
-    host.open_gate(action.port)
+    if not action.stays_closed:
+        host.open_gate(action.port)
 
 
 def rebuild_port(action: RebuildPort, host: Host) -> None:
@@ -48,7 +49,7 @@ def rebuild_port(action: RebuildPort, host: Host) -> None:
     host.close_gate(action.port)
     try:
         host.rebuild_binding(action.port, action.guest, action.filterref)
-        _require_rules(host, action.port, action.mac, action.filterref)
+        require_rules(host, action.port, action.mac, action.filterref)
     except HostTimeout:
         raise
     except HostError as failure:
@@ -60,9 +61,22 @@ def open_gate(action: OpenGate, host: Host) -> None:
     """Open a port that was left closed, once its rules are complete; a port that is gone has nothing to prove."""
     binding = host.find_binding(action.port)
     if binding is not None:
-        _require_rules(host, action.port, binding.mac, binding.filterref)
+        require_rules(host, action.port, binding.mac, binding.filterref)
     elif action.guest is not None:
         raise HostError(f"port {action.port} has no binding; its gate stays closed")
+    host.open_gate(action.port)
+
+
+def sweep_port(action: SweepPort, host: Host) -> None:
+    """Delete the rules of a port that is gone, behind its gate: a guest may get a port of that name meanwhile."""
+    host.close_gate(action.port)
+    if action.port not in host.devices():
+        host.sweep_port(action.port)
+    if action.port in host.devices():
+        raise PortStaysClosed(
+            f"port {action.port} came back while its old rules were deleted; it was left closed, nothing passes it",
+            hint="apply again: the port opens when its rules are proven",
+        )
     host.open_gate(action.port)
 
 
@@ -72,7 +86,7 @@ def live_nic(host: Host, guest: str, mac: str) -> Nic | None:
 
 
 def _switch(action: ChangeLiveFilterref, host: Host) -> None:
-    host.set_live_filterref(action.guest, action.mac, action.filterref)
+    host.set_live_filterref(action.guest, action.mac, action.filterref, action.bridge)
     if not _took(action, host):
         # libvirt compares values as sets of equal count ([a, b] is [b, a], [a, b] is [a, a]) and then changes
         # nothing (virNWFilterVarValueEqual); by way of no filter at all the change is always seen.
@@ -86,10 +100,11 @@ def _took(action: ChangeLiveFilterref, host: Host) -> bool:
     nic = live_nic(host, action.guest, action.mac)
     binding = host.find_binding(action.port)
     bound = binding.filterref if binding else None
-    return nic is not None and nic.filterref == action.filterref and bound == action.filterref
+    moved = action.bridge is None or (nic is not None and nic.source == action.bridge)
+    return nic is not None and moved and nic.filterref == action.filterref and bound == action.filterref
 
 
-def _require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None) -> None:
+def require_rules(host: Host, port: str, mac: str, filterref: FilterRef | None) -> None:
     """Read the port's rules back and compare them with what its filterref asks for, rule by rule."""
     if filterref is None:
         return
@@ -115,7 +130,7 @@ def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule,
         host.open_gate(action.port)
         return
     try:
-        host.set_live_filterref(action.guest, action.mac, action.previous)
+        host.set_live_filterref(action.guest, action.mac, action.previous, action.previous_bridge)
         if action.previous is not None and port_rules(host.rules().ethernet, action.port) != before:
             # libvirt puts the old rules back itself, by nft after what is left of the new ones.
             host.rebuild_binding(action.port, action.guest, action.previous)
@@ -125,7 +140,8 @@ def _put_back(action: ChangeLiveFilterref, host: Host, before: tuple[KernelRule,
         raise _stays_closed(action.port, action.guest, second) from failure
     if port_rules(host.rules().ethernet, action.port) != before:
         raise _stays_closed(action.port, action.guest, failure) from failure
-    host.open_gate(action.port)
+    if not action.closed_before:
+        host.open_gate(action.port)
 
 
 def _stays_closed(port: str, guest: str, reason: HostError) -> PortStaysClosed:

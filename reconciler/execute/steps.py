@@ -2,66 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 
 from reconciler.domain.compare import same_definition
+from reconciler.domain.parse import parse_nics
 from reconciler.errors import HostError, StaleError
-from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port
+from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port, require_rules, sweep_port
 from reconciler.host.protocol import Host
-from reconciler.model.plan import (
+from reconciler.model.actions import (
     Action,
     ChangeLiveFilterref,
+    CloseGate,
     DefineFilter,
     DefineGuest,
     OpenGate,
+    RaiseLinks,
     RebuildPort,
+    RemoveRules,
+    RestartDaemon,
+    RewriteSave,
     SetAutostart,
+    ShutDownGuest,
+    StageFilters,
     StartGuest,
+    SweepPort,
     UndefineFilter,
+    VerifyPort,
 )
-from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.guard import temporary_uuid
+from reconciler.nwfilter.installed import Installed
+from reconciler.nwfilter.parse import parse_dump, parse_filter
 
 
 def is_done(action: Action, host: Host) -> bool:
     """Whether a step that failed left its object changed all the same, so that its inverse has work to do."""
     inverse = action.inverse()
-    return inverse is not None and bool(_surprise(action, host)) and not _surprise(inverse, host)
+    return inverse is not None and bool(surprise(action, host)) and not surprise(inverse, host)
 
 
 def check(action: Action, host: Host) -> None:
     """Raise `StaleError` when the object is no longer what the plan was made for (promise P7)."""
-    surprise = _surprise(action, host)
-    if surprise:
+    found = surprise(action, host)
+    if found:
         raise StaleError(
-            f"{action.target} was changed by somebody else since the plan was made ({surprise}); it was not touched",
+            f"{action.target} was changed by somebody else since the plan was made ({found}); it was not touched",
             hint="run it again: the next plan starts from what is there now",
         )
 
 
 @singledispatch
-def _surprise(action: Action, host: Host) -> str:
+def surprise(action: Action, host: Host) -> str:
+    """What is not as the step needs to find it, empty when all is."""
     raise TypeError(f"no such action: {action!r}")
 
 
-@_surprise.register
+@surprise.register
 def _(action: DefineFilter, host: Host) -> str:
     held = host.find_filter(action.name)
     if held is None:
         return "" if action.previous_xml is None else "it is gone"
     if action.previous_xml is None:
         return "it exists already"
-    return "" if held.definition == parse_filter(action.previous_xml) else "its definition differs"
+    return "" if held.definition == parse_dump(action.previous_xml) else "its definition differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: UndefineFilter, host: Host) -> str:
     held = host.find_filter(action.name)
     if held is None:
         return ""
-    return "" if held.definition == parse_filter(action.previous_xml) else "its definition differs"
+    return "" if held.definition == parse_dump(action.previous_xml) else "its definition differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: ChangeLiveFilterref, host: Host) -> str:
     nic = live_nic(host, action.guest, action.mac)
     if nic is None or nic.port != action.port:
@@ -69,7 +84,7 @@ def _(action: ChangeLiveFilterref, host: Host) -> str:
     return "" if nic.filterref == action.previous else "the filter of its running interface differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: DefineGuest, host: Host) -> str:
     domain = host.find_domain(action.guest)
     if domain is None:
@@ -77,24 +92,69 @@ def _(action: DefineGuest, host: Host) -> str:
     return "" if same_definition(domain.persistent_xml, action.previous_xml) else "its persistent definition differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: SetAutostart, host: Host) -> str:
     domain = host.find_domain(action.guest)
     return "" if domain and domain.autostart != action.autostart else "its autostart differs"
 
 
-@_surprise.register
+@surprise.register
 def _(action: StartGuest, host: Host) -> str:
     return "" if host.find_domain(action.guest) else "it is gone"
 
 
-@_surprise.register
+@surprise.register
+def _(action: ShutDownGuest, host: Host) -> str:
+    domain = host.find_domain(action.guest)
+    return "" if domain and domain.persistent_xml else "it is gone, or would be when it is down"
+
+
+@surprise.register
+def _(action: CloseGate | VerifyPort, host: Host) -> str:
+    nic = live_nic(host, action.guest, action.mac)
+    return "" if nic and nic.port == action.port else f"its port {action.port} is gone"
+
+
+@surprise.register
+def _(action: StageFilters, host: Host) -> str:
+    for name, text in action.previous:
+        held = host.find_filter(name)
+        if held is None or held.definition != parse_filter(text):
+            return f"the definition of {name} differs"
+    return ""
+
+
+@surprise.register
+def _(action: RestartDaemon, host: Host) -> str:
+    return ""
+
+
+@surprise.register
 def _(action: RebuildPort, host: Host) -> str:
     nic = live_nic(host, action.guest, action.mac)
     return "" if nic and nic.port == action.port else f"its port {action.port} is gone"
 
 
-@_surprise.register
+@surprise.register
+def _(action: RewriteSave, host: Host) -> str:
+    domain = host.find_domain(action.guest)
+    image = domain.managed_save if domain else None
+    if image is None:
+        return "it has no managed-save image any more"
+    return "" if same_definition(image.xml, action.previous_xml) else "the definition in its image differs"
+
+
+@surprise.register
+def _(action: RemoveRules | RaiseLinks, host: Host) -> str:
+    return ""
+
+
+@surprise.register
+def _(action: SweepPort, host: Host) -> str:
+    return "the port is back" if action.port in host.devices() else ""
+
+
+@surprise.register
 def _(action: OpenGate, host: Host) -> str:
     return "" if action.port in host.gated() else "its gate is open"
 
@@ -141,8 +201,86 @@ def _(action: StartGuest, host: Host) -> None:
 
 
 @perform.register
+def _(action: ShutDownGuest, host: Host) -> None:
+    domain = host.find_domain(action.guest)
+    if domain is None or not domain.active or host.shut_down_domain(action.guest, action.seconds):
+        return
+    if not action.destroy:
+        raise HostError(
+            f"guest {action.guest} did not shut down within {action.seconds} s; it was left running",
+            hint="look at its console; policy: shutdown: on_timeout: destroy kills such a guest",
+        )
+    host.destroy_domain(action.guest)
+
+
+@perform.register
+def _(action: CloseGate, host: Host) -> None:
+    host.close_gate(action.port)
+
+
+@perform.register
+def _(action: VerifyPort, host: Host) -> None:
+    require_rules(host, action.port, action.mac, action.filterref)
+
+
+@perform.register
+def _(action: StageFilters, host: Host) -> None:
+    for name, text in action.files:
+        _try_definition(name, text, host)
+    host.write_filter_files(action.files)
+
+
+def _try_definition(name: str, text: str, host: Host) -> None:
+    """Have libvirt read a definition under a name that nobody uses: a bad file would keep it from starting."""
+    scratch = f"{name[:_SCRATCH_LENGTH]}.scratch"
+    wanted = parse_filter(text)
+    draft = replace(wanted, name=scratch)
+    host.define_filter(format_filter(draft, temporary_uuid(scratch)))
+    held = host.find_filter(scratch)
+    host.undefine_filter(scratch)
+    if held is None or held.definition != draft:
+        raise HostError(f"libvirt makes another definition of the filter {name}; its file was not written")
+
+
+_SCRATCH_LENGTH = 50
+
+
+@perform.register
+def _(action: RestartDaemon, host: Host) -> None:
+    host.restart_daemon()
+
+
+@perform.register
 def _(action: RebuildPort, host: Host) -> None:
     rebuild_port(action, host)
+
+
+@perform.register
+def _(action: RewriteSave, host: Host) -> None:
+    host.define_managed_save(action.guest, action.xml)
+    domain = host.find_domain(action.guest)
+    image = domain.managed_save if domain else None
+    if image is None or image.nics != parse_nics(action.xml):
+        raise HostError(f"libvirt accepted the definition in {action.guest}'s image and holds another one")
+
+
+@perform.register
+def _(action: RemoveRules, host: Host) -> None:
+    host.remove_rules(action.rules)
+    left = {rule.text for rule in Installed(host.rules(packets=True)).foreign(action.port)}
+    found = next((rule for rule in action.rules if rule.text in left), None)
+    if found is not None:
+        raise HostError(f"the rule `{found.text}` is still there after it was deleted")
+
+
+@perform.register
+def _(action: RaiseLinks, host: Host) -> None:
+    host.raise_links(action.families)
+
+
+@perform.register
+def _(action: SweepPort, host: Host) -> None:
+    sweep_port(action, host)
 
 
 @perform.register

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from reconciler.errors import HostError, HostUnreachable, UsageError
 from reconciler.host.processes import Namespaces
 
+_OWN = Path("/proc/self")
 _SYSTEM_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
@@ -73,14 +74,18 @@ def daemon_pid(address: DaemonAddress) -> int:
     return pid
 
 
-def namespaces_of(pid: int) -> Namespaces | None:
+def namespaces_of(pid: int, address: DaemonAddress) -> Namespaces | None:
     """The daemon's network namespace, where its rules are; None when it is our own.
 
     A daemon with a root of its own has there the programs that made its rules, which alone are sure to read them.
+    A hardened service may not look into another process, nor see it in /proc: then the sockets tell, which the kernel
+    lists for each network namespace apart.
     """
     try:
-        theirs, ours = Path(f"/proc/{pid}/ns/net").stat(), Path("/proc/self/ns/net").stat()
-        theirs_root = Path(f"/proc/{pid}/root").stat()
+        theirs, ours = (proc_of(pid) / "ns/net").stat(), Path("/proc/self/ns/net").stat()
+        theirs_root = (proc_of(pid) / "root").stat()
+        if proc_of(pid) == _OWN and not _listens_here(address):
+            raise PermissionError if Path(f"/proc/{pid}").exists() else FileNotFoundError
     except PermissionError as error:
         raise HostError(
             "no permission to look at the daemon's network namespace; nothing was done",
@@ -97,14 +102,21 @@ def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
     return (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev)
 
 
-def definition_names(pid: int) -> tuple[str, ...]:
-    """Names of the filters that the daemon keeps on disk.
+def proc_of(pid: int) -> Path:
+    """The folder in /proc through which the daemon's root and network are seen: its own, or ours if that is closed."""
+    theirs = Path(f"/proc/{pid}")
+    return theirs if os.access(theirs / "root/.", os.R_OK) else _OWN
 
-    libvirt 9.0 can deadlock when its filters are listed while a binding is made, so the names come from the
-    files, seen through the daemon's own root, and each filter is then looked up alone.
-    """
-    folder = Path(f"/proc/{pid}/root/etc/libvirt/nwfilter")
+
+def _listens_here(address: DaemonAddress) -> bool:
+    paths = {line.split()[-1] for line in Path("/proc/self/net/unix").read_text().splitlines()}
+    return not paths.isdisjoint(address.sockets)
+
+
+def network_devices(pid: int) -> frozenset[str]:
+    """The network devices that a process sees: those of its network namespace."""
     try:
-        return tuple(sorted(path.stem for path in folder.glob("*.xml")))
-    except OSError:
-        return ()
+        lines = (proc_of(pid) / "net/dev").read_text().splitlines()
+    except OSError as error:
+        raise HostUnreachable(f"the daemon (process {pid}) went away; nothing was done") from error
+    return frozenset(line.partition(":")[0].strip() for line in lines if ":" in line)

@@ -8,13 +8,16 @@ libvirt's rules see it. nft(8) applies each change as one transaction, so a port
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterable, Iterator
 
 from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
 from reconciler.host.processes import Namespaces, run
-from reconciler.model.kernel import Backend, Family, KernelRules, Ruleset
+from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, KernelRules, Ruleset
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.iptables import parse_iptables
+from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
 from reconciler.nwfilter.nft_leftovers import clearing
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
 
@@ -32,6 +35,11 @@ add element bridge {TABLE} {_SET} {{ "PORT" }}
 """
 
 
+_PROGRAMS = {Family.ETHERNET: ("ebtables", "-t", "nat"), Family.IPV4: ("iptables",), Family.IPV6: ("ip6tables",)}
+_BRIDGE_CALLS = {Family.IPV4: "bridge-nf-call-iptables", Family.IPV6: "bridge-nf-call-ip6tables"}
+_LINKS = {"FORWARD": ("libvirt-in", "libvirt-out", "libvirt-in-post"), "INPUT": ("libvirt-host-in",)}
+
+
 class Kernel:
     """Reads and gates in one network namespace; `within` None means our own. `said` is what libvirt's settings say."""
 
@@ -45,15 +53,57 @@ class Kernel:
         ports_of_nft = of_nft is not None and _has_ports(of_nft.ethernet)
         if of_nft is not None and ports_of_nft and self._said is Backend.NFTABLES:
             return of_nft
-        ethernet = parse_ebtables(self._saved("ebtables-save"))
+        ethernet = self._ruleset(Family.ETHERNET)
         backend = backend_of_rules(self._said, ports_of_nft=ports_of_nft, ports_of_ebtables=_has_ports(ethernet))
         if backend is Backend.NFTABLES:
             return of_nft or KernelRules(Ruleset(family=Family.NFT_ETHERNET), inet=Ruleset(family=Family.NFT_INET))
         if not packets:
             return KernelRules(ethernet)
-        ipv4 = parse_iptables(self._saved("iptables-save"), Family.IPV4)
-        ipv6 = parse_iptables(self._saved("ip6tables-save"), Family.IPV6)
-        return KernelRules(ethernet, ipv4, ipv6)
+        ipv4, ipv6 = self._ruleset(Family.IPV4), self._ruleset(Family.IPV6)
+        return KernelRules(ethernet, ipv4, ipv6, unheeded=self.unheeded())
+
+    def unheeded(self) -> frozenset[Family]:
+        """Families whose rules no bridged packet meets: br_netfilter is not loaded, or switched off for them."""
+        return frozenset(family for family, name in _BRIDGE_CALLS.items() if not self._is_called(name))
+
+    def _is_called(self, name: str) -> bool:
+        told = run(["cat", f"/proc/sys/net/bridge/{name}"], check=False, within=self._within)
+        return told.ok and told.stdout.strip() != "0"
+
+    def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
+        """Delete rules by their text; one that is gone already is no error."""
+        for rule in rules:
+            words = shlex.split(rule.text)[1:]
+            run([*_PROGRAMS[rule.family], "-D", *words], check=False, within=self._within)
+
+    def raise_links(self, families: Iterable[Family]) -> None:
+        """Each family in one transaction: no packet misses a jump."""
+        for family in families:
+            present = {chain.name: chain for chain in self._ruleset(family).chains}
+            lines = [
+                line
+                for hook, links in _LINKS.items()
+                for place, link in enumerate(links, 1)
+                for line in _raised(present.get(hook), link, place)
+            ]
+            text = "\n".join(("*filter", *lines, "COMMIT", ""))
+            run([f"{_PROGRAMS[family][0]}-restore", "--noflush"], stdin=text, within=self._within)
+
+    def sweep_port(self, port: str) -> None:
+        """Jumps first, then the chains empty, then the chains."""
+        for family in _PROGRAMS:
+            ruleset = self._ruleset(family)
+            chains = leftover_chains(ruleset, port)
+            jumps = (shlex.split(text)[1:] for text in jumps_to(ruleset, chains))
+            commands = [["-D", *jump] for jump in jumps]
+            commands += [[option, chain] for option in ("-F", "-X") for chain in chains]
+            for command in commands:
+                run([*_PROGRAMS[family], *command], within=self._within)
+
+    def _ruleset(self, family: Family) -> Ruleset:
+        if family is Family.ETHERNET:
+            return parse_ebtables(self._saved("ebtables-save"))
+        return parse_iptables(self._saved(f"{_PROGRAMS[family][0]}-save"), family)
 
     def _listed_tables_of_nft(self) -> str | None:
         """The rules of bridges where libvirt has both its tables of nft. To look for tables is cheaper than to list."""
@@ -109,6 +159,14 @@ class Kernel:
         else:
             command = f'delete element bridge {TABLE} {_SET} {{ "{port}" }}'
         run(["nft", "-f", "-"], stdin=command + "\n", within=self._within)
+
+
+def _raised(hook: KernelChain | None, link: str, place: int) -> Iterator[str]:
+    """Commands that put a jump at a place of a hook; nothing for one that libvirt has not made."""
+    copies = sum(rule.target == link for rule in hook.rules) if hook else 0
+    if hook and copies:
+        yield from (f"-D {hook.name} -j {link}" for _ in range(copies))
+        yield f"-I {hook.name} {place} -j {link}"
 
 
 def _has_ports(ruleset: Ruleset) -> bool:

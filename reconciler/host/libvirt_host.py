@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
 
 from reconciler.domain.binding import binding_xml, parse_binding
 from reconciler.domain.parse import parse_nics
-from reconciler.domain.rewrite import interface_xml, set_filterref
+from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
-from reconciler.host.address import daemon_pid, definition_names, namespaces_of, parse_uri
-from reconciler.host.backend import said_backend
-from reconciler.host.deadline import Worker
+from reconciler.host.address import DaemonAddress, network_devices, parse_uri
+from reconciler.host.daemons import restart_daemon
+from reconciler.host.filter_files import definition_names, filter_file, write_filter_files
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
+from reconciler.host.saved import read_saved_states
+from reconciler.host.session import MINIMUM_DEADLINE, Session, open_again, open_session
+from reconciler.host.shutdown import shut_down
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.kernel import KernelRules
+from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
-from reconciler.nwfilter.guard import mark_uuid
-from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
+from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
 
 T = TypeVar("T")
 
-_MINIMUM_DEADLINE = 30.0
 _DEADLINE_FACTOR = 5.0
 _GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_AUTH_FAILED)
 _ABSENT = (libvirt.VIR_ERR_NO_NWFILTER, libvirt.VIR_ERR_NO_NWFILTER_BINDING, libvirt.VIR_ERR_NO_DOMAIN)
@@ -40,42 +41,34 @@ def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
     Raises `UsageError` for a daemon of another machine, `HostUnreachable` when it does not answer.
     """
     address = parse_uri(uri)
-    pid = daemon_pid(address)
-    kernel = Kernel(namespaces_of(pid), said_backend(Path(f"/proc/{pid}/root")))
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    worker = Worker()
-    try:
-        connection = worker.call("open a connection", lambda: libvirt.open(uri), _MINIMUM_DEADLINE)
-    except libvirt.libvirtError as error:
-        raise HostUnreachable(
-            f"libvirt refuses the connection to {uri}: {error.get_error_message()}; nothing was done",
-            hint="run the reconciler as root, on the host itself",
-        ) from error
-    return LibvirtHost(connection, worker, kernel, pid, rebuild_seconds)
+    return LibvirtHost(address, open_session(address), rebuild_seconds)
 
 
 class LibvirtHost:
     """One connection. Every call goes through one thread, so that own calls never overlap."""
 
-    def __init__(
-        self,
-        connection: Any,
-        worker: Worker,
-        kernel: Kernel,
-        daemon: int,
-        rebuild_seconds: float,
-    ) -> None:
-        self._connection = connection
-        self._worker = worker
-        self._kernel = kernel
-        self._daemon = daemon
-        self._known_filters = definition_names(daemon)
+    def __init__(self, address: DaemonAddress, session: Session, rebuild_seconds: float) -> None:
+        self._address = address
+        self._session = session
+        self._known_filters = definition_names(session.pid)
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
 
+    @property
+    def _connection(self) -> Any:
+        return self._session.connection
+
+    @property
+    def _kernel(self) -> Kernel:
+        return self._session.kernel
+
+    @property
+    def _daemon(self) -> int:
+        return self._session.pid
+
     def close(self) -> None:
         """Hang up; a daemon that no longer answers is left to itself."""
-        self._worker.close()
+        self._session.worker.close()
 
     def inspect(self, filters: Iterable[str] = ()) -> Live:
         domains = self._domains()
@@ -86,7 +79,8 @@ class LibvirtHost:
         held = self._closure(roots)
         definitions = {f.definition.name: f.definition for f in held}
         packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
-        return Live(domains, held, bindings, self.rules(packets), self.gated())
+        rules = self.rules(packets)
+        return Live(domains, held, bindings, rules, self.gated(), self.devices())
 
     def find_filter(self, name: str) -> LiveFilter | None:
         handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
@@ -129,10 +123,31 @@ class LibvirtHost:
     def start_domain(self, guest: str) -> None:
         self._write(f"start the guest {guest}", self._required_domain(guest).create)
 
-    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
+    def shut_down_domain(self, guest: str, seconds: float) -> bool:
+        handle = self._required_domain(guest)
+        return shut_down(handle, seconds, lambda what, function: self._write(f"{what} {guest}", function))
+
+    def destroy_domain(self, guest: str) -> None:
+        self._write(f"destroy the guest {guest}", self._required_domain(guest).destroy)
+
+    def write_filter_files(self, files: Iterable[tuple[str, str]]) -> None:
+        write_filter_files(self._daemon, files)
+
+    def restart_daemon(self) -> None:
+        """The connection and the process are others afterwards."""
+        seconds = max(MINIMUM_DEADLINE, self._deadline())
+        self._session.worker.close()
+        restart_daemon(self._address, seconds)
+        self._session = open_again(self._address, seconds)
+
+    def devices(self) -> frozenset[str]:
+        return network_devices(self._daemon)
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
         handle = self._required_domain(guest)
         live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
-        device = interface_xml(set_filterref(live, mac, filterref), mac)
+        wanted = set_filterref(live, mac, filterref)
+        device = interface_xml(set_bridge(wanted, mac, bridge) if bridge else wanted, mac)
         for port in (nic.port for nic in parse_nics(live) if nic.mac == mac and nic.port):
             self._kernel.sweep(port)
         self._write(
@@ -151,6 +166,19 @@ class LibvirtHost:
         self._kernel.sweep(port)
         xml = binding_xml(Binding(port, domain.name, nic.mac, filterref), domain.uuid)
         self._write(f"create the binding of {port}", lambda: self._connection.nwfilterBindingCreateXML(xml, 0))
+
+    def define_managed_save(self, guest: str, xml: str) -> None:
+        handle = self._required_domain(guest)
+        self._write(f"rewrite the managed-save image of {guest}", lambda: handle.managedSaveDefineXML(xml, 0))
+
+    def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
+        self._kernel.remove_rules(rules)
+
+    def raise_links(self, families: Iterable[Family]) -> None:
+        self._kernel.raise_links(families)
+
+    def sweep_port(self, port: str) -> None:
+        self._kernel.sweep_port(port)
 
     def close_gate(self, port: str) -> None:
         self._kernel.close_gate(port)
@@ -194,9 +222,11 @@ class LibvirtHost:
 
     def _live_filter(self, name: str, handle: Any) -> LiveFilter:
         xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
-        definition = parse_filter(xml, f"filter/{name}")
+        definition = parse_dump(xml, f"filter/{name}")
         uuid = definition.uuid or ""
-        return LiveFilter(definition, uuid, owned=uuid == mark_uuid(name), xml=xml)
+        file = filter_file(self._daemon, name, xml, definition)
+        owned, temporary = uuid == mark_uuid(name), uuid == temporary_uuid(name)
+        return LiveFilter(definition, uuid, owned, xml, file, temporary)
 
     def _find(self, what: str, lookup: Callable[[], Any]) -> Any | None:
         return self._found(lambda: self._ask(what, lookup))
@@ -209,15 +239,18 @@ class LibvirtHost:
             return None
 
     def _ask(self, what: str, function: Callable[[], T]) -> T:
-        return self._call(what, function, _MINIMUM_DEADLINE)
+        return self._call(what, function, MINIMUM_DEADLINE)
 
     def _write(self, what: str, function: Callable[[], T]) -> T:
-        rebuilds = self._bindings * self._rebuild_seconds * _DEADLINE_FACTOR
-        return self._call(what, function, max(_MINIMUM_DEADLINE, rebuilds))
+        return self._call(what, function, max(MINIMUM_DEADLINE, self._deadline()))
+
+    def _deadline(self) -> float:
+        """What a rebuild of all bindings may take."""
+        return self._bindings * self._rebuild_seconds * _DEADLINE_FACTOR
 
     def _call(self, what: str, function: Callable[[], T], seconds: float) -> T:
         try:
-            return self._worker.call(what, function, seconds)
+            return self._session.worker.call(what, function, seconds)
         except libvirt.libvirtError as error:
             raise _translated(what, error) from error
 
@@ -233,11 +266,12 @@ def _read_domain(handle: Any) -> Domain:
         handle.UUIDString(),
         active,
         autostart=is_persistent and bool(handle.autostart()),
-        saved=bool(handle.hasManagedSaveImage()) or handle.snapshotNum() > 0,
         persistent=parse_nics(stored) if stored else (),
         live=parse_nics(running) if running else (),
         persistent_xml=stored,
         live_xml=running,
+        saved=read_saved_states(handle),
+        busy=active and handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE,
     )
 
 

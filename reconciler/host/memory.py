@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from reconciler.domain.parse import parse_domain
-from reconciler.domain.rewrite import set_filterref
+from reconciler.domain.parse import parse_domain, parse_nics
+from reconciler.domain.rewrite import set_bridge, set_filterref
 from reconciler.errors import HostError
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.kernel import KernelChain, KernelRules, Ruleset
-from reconciler.model.live import Binding, Domain, Live, LiveFilter, Nic
+from reconciler.model.kernel import Family, ForeignRule, KernelChain, KernelRules, Ruleset
+from reconciler.model.live import MANAGED_SAVE, Binding, Domain, Live, LiveFilter, Nic, SavedState
+from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.expand import Expected, expand
-from reconciler.nwfilter.guard import mark_uuid
+from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.variables import closure
@@ -32,6 +33,11 @@ class MemoryHost:
     bindings: dict[str, Binding] = field(default_factory=dict)
     installed: dict[str, Expected] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    """Guests that do not obey a shutdown."""
+    staged: dict[str, str] = field(default_factory=dict)
+    foreign: set[tuple[str, str]] = field(default_factory=set)
+    """Rules of others, before all jumps: a hook's name, and the text of a rule in it."""
     writes: list[tuple[str, str]] = field(default_factory=list)
     rebuilds: dict[str, int] = field(default_factory=dict)
     packaged: tuple[NwFilter, ...] = ()
@@ -45,6 +51,7 @@ class MemoryHost:
             tuple(self.bindings[port] for port in sorted(self.bindings)),
             self.rules(),
             self.gated(),
+            self.devices(),
         )
 
     def find_filter(self, name: str) -> LiveFilter | None:
@@ -66,6 +73,10 @@ class MemoryHost:
             for chain in self.installed[port].ethernet.chains:
                 held = chains.get(chain.name)
                 chains[chain.name] = replace(chain, rules=(*held.rules, *chain.rules)) if held else chain
+        for hook, text in sorted(self.foreign):
+            (rule,) = parse_ebtables(f"*nat\n{text}").chains[0].rules
+            held = chains.get(hook, KernelChain(hook, "ACCEPT"))
+            chains[hook] = replace(held, rules=(rule, *held.rules))
         return KernelRules(Ruleset(tuple(chains.values())))
 
     def gated(self) -> frozenset[str]:
@@ -78,9 +89,9 @@ class MemoryHost:
         held = self.filters.get(name)
         if held is not None and held.uuid != definition.uuid:
             raise HostError(f"filter '{name}' already exists with uuid {held.uuid}")
-        self.filters[name] = LiveFilter(
-            definition, definition.uuid or mark_uuid(name), definition.uuid == mark_uuid(name), xml
-        )
+        uuid = definition.uuid or mark_uuid(name)
+        temporary = uuid == temporary_uuid(name)
+        self.filters[name] = LiveFilter(definition, uuid, definition.uuid == mark_uuid(name), xml, temporary=temporary)
         if held is None or held.definition == definition:
             return
         try:
@@ -115,16 +126,86 @@ class MemoryHost:
         domain = self.domains[guest]
         taken = {nic.port for other in self.domains.values() for nic in other.live}
         free = (f"vnet{number}" for number in range(10_000) if f"vnet{number}" not in taken)
-        nics = tuple(replace(nic, port=next(free)) for nic in domain.persistent)
+        image = domain.managed_save
+        stored, xml = (image.nics, image.xml) if image else (domain.persistent, domain.persistent_xml)
+        nics = tuple(replace(nic, port=next(free)) for nic in stored)
         for nic in nics:
             self._bind(guest, nic)
-        self.domains[guest] = replace(domain, active=True, live=nics, live_xml=domain.persistent_xml)
+        saved = tuple(state for state in domain.saved if state is not image)
+        self.domains[guest] = replace(domain, active=True, live=nics, live_xml=xml, saved=saved)
 
-    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
+    def shut_down_domain(self, guest: str, seconds: float) -> bool:
+        """Guests in `deaf` ignore it."""
+        self._write("shut_down_domain", guest)
+        if guest in self.deaf:
+            return False
+        self._stop(guest)
+        return True
+
+    def write_filter_files(self, files: Iterable[tuple[str, str]]) -> None:
+        for name, text in files:
+            self._write("write_filter_files", name)
+            self.staged[name] = text
+
+    def restart_daemon(self) -> None:
+        """All staged files come into force, and every port is built once; one that cannot be stops the daemon."""
+        self._write("restart_daemon", "host")
+        before = dict(self.filters)
+        for name, text in self.staged.items():
+            definition = parse_filter(text)
+            self.filters[name] = replace(before[name], definition=definition, xml=text)
+        try:
+            built = {port: self._build(binding) for port, binding in self.bindings.items()}
+        except HostError:
+            self.filters = before
+            raise
+        self.staged.clear()
+        for port, rules in built.items():
+            self._install(port, rules)
+
+    def destroy_domain(self, guest: str) -> None:
+        self._write("destroy_domain", guest)
+        self._stop(guest)
+
+    def _stop(self, guest: str) -> None:
+        domain = self.domains[guest]
+        for nic in domain.live:
+            self.bindings.pop(str(nic.port), None)
+            self.installed.pop(str(nic.port), None)
+        self.domains[guest] = replace(domain, active=False, live=(), live_xml="")
+        self._changed()
+
+    def devices(self) -> frozenset[str]:
+        ports = (nic.port for domain in self.domains.values() for nic in domain.live if nic.port)
+        return frozenset(("lo", *ports))
+
+    def define_managed_save(self, guest: str, xml: str) -> None:
+        self._write("define_managed_save", guest)
+        domain = self.domains[guest]
+        others = tuple(state for state in domain.saved if state.name != MANAGED_SAVE)
+        image = SavedState(MANAGED_SAVE, parse_nics(xml), xml)
+        self.domains[guest] = replace(domain, saved=(image, *others))
+
+    def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
+        for rule in rules:
+            self._write("remove_rules", rule.text)
+            self.foreign.discard((rule.chain, rule.text))
+            self._changed()
+
+    def raise_links(self, families: Iterable[Family]) -> None:
+        self._write("raise_links", ",".join(families))
+
+    def sweep_port(self, port: str) -> None:
+        self._write("sweep_port", port)
+        self.installed.pop(port, None)
+        self._changed()
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
         self._write("set_live_filterref", guest)
         domain = self.domains[guest]
         nic = next(nic for nic in domain.live if nic.mac == mac)
         if _same_to_libvirt(nic.filterref, filterref):
+            self._move(guest, mac, bridge)
             return
         assert nic.port is not None
         self._unbind(nic.port)
@@ -137,6 +218,13 @@ class MemoryHost:
         live = tuple(changed if each.mac == mac else each for each in domain.live)
         xml = set_filterref(domain.live_xml, mac, filterref)
         self.domains[guest] = replace(domain, live=live, live_xml=xml)
+        self._move(guest, mac, bridge)
+
+    def _move(self, guest: str, mac: str, bridge: str | None) -> None:
+        if bridge is not None:
+            domain = self.domains[guest]
+            live = tuple(replace(nic, source=bridge) if nic.mac == mac else nic for nic in domain.live)
+            self.domains[guest] = replace(domain, live=live, live_xml=set_bridge(domain.live_xml, mac, bridge))
 
     def rebuild_binding(self, port: str, owner: str, filterref: FilterRef) -> None:
         self._write("rebuild_binding", port)

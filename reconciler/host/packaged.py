@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.host.address import proc_of
 from reconciler.model.filter import NwFilter
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.syntax import FilterSyntax
@@ -19,7 +20,7 @@ def packaged_filters(pid: int) -> tuple[NwFilter, ...]:
     """
     found: list[NwFilter] = []
     with suppress(OSError):
-        for path in sorted(Path(f"/proc/{pid}/root", _FOLDER).glob("*.xml")):
+        for path in sorted(Path(proc_of(pid), "root", _FOLDER).glob("*.xml")):
             with suppress(OSError, FilterSyntax):
                 found.append(parse_filter(path.read_bytes()))
     return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.kernel import KernelRules
+from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 
 
@@ -40,8 +40,37 @@ class Host(Protocol):
 
     def start_domain(self, guest: str) -> None: ...
 
-    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None) -> None:
-        """Change the filter of a running guest's interface; libvirt takes its rules away meanwhile."""
+    def shut_down_domain(self, guest: str, seconds: float) -> bool:
+        """Ask a guest to shut down; whether it was down within that time. Waits no longer than it takes."""
+
+    def destroy_domain(self, guest: str) -> None: ...
+
+    def write_filter_files(self, files: Iterable[tuple[str, str]]) -> None:
+        """Put these texts in the place of libvirt's files of filters, each by a rename."""
+
+    def restart_daemon(self) -> None:
+        """Restart the daemon that has the filters, and wait until it answers; raises `HostError` if it does not."""
+
+    def devices(self) -> frozenset[str]:
+        """The network devices of the daemon's network namespace."""
+
+    def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
+        """Change the filter of a running guest's interface, and its bridge where one is given.
+
+        libvirt takes its rules away meanwhile.
+        """
+
+    def define_managed_save(self, guest: str, xml: str) -> None:
+        """Replace the definition in a guest's managed-save image."""
+
+    def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
+        """Delete these rules, one of each; one that is gone is no error."""
+
+    def raise_links(self, families: Iterable[Family]) -> None:
+        """Put libvirt's jumps first in the hooks of iptables, so that no packet misses one meanwhile."""
+
+    def sweep_port(self, port: str) -> None:
+        """Delete every chain of libvirt's for a port, and the jumps to it."""
 
     def rebuild_binding(self, port: str, owner: str, filterref: FilterRef) -> None:
         """Delete the binding of a port, where there is one, and create it again with this filter."""

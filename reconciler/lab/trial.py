@@ -21,7 +21,7 @@ from reconciler.lab.ports import Port, add_port, remove_port
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Binding
 from reconciler.nwfilter.format import format_filter
-from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.parse import parse_dump
 
 PEER, UPLINK, HOST = "peer", "uplink", "br0"
 _BUILD_SECONDS = 120.0
@@ -71,7 +71,7 @@ def with_stock_filters(lab: Lab, filters: Iterable[NwFilter], roots: Iterable[st
         seen.add(name)
         if name not in known:
             dumped = lab.run(["virsh", "--connect", lab.uri, "nwfilter-dumpxml", name])
-            known[name] = parse_filter(dumped.stdout)
+            known[name] = parse_dump(dumped.stdout)
         waiting.extend(entry.filter for entry in known[name].entries if isinstance(entry, FilterRef))
     return known
 

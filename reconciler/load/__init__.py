@@ -5,28 +5,33 @@ The only package that imports yaml and pydantic, and only when a site is read: o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SiteError
 
 if TYPE_CHECKING:
-    from reconciler.model.problem import Problem
+    from reconciler.model.problem import Oddity, Problem
     from reconciler.model.site import Desired
 
 __all__ = ["examine", "load"]
 
 
-def load(files: Mapping[str, bytes], source: str = "") -> Desired:
+def load(files: Mapping[str, bytes], source: str = "", odd: Iterable[Oddity] = ()) -> Desired:
     """The desired state of a valid site; `files` maps paths relative to the site's root to their content."""
-    desired, problems = examine(files, source)
+    desired, problems = examine(files, source, odd)
     if desired is None:
         raise SiteError(problems)
     return desired
 
 
-def examine(files: Mapping[str, bytes], source: str = "") -> tuple[Desired | None, tuple[Problem, ...]]:
-    """The desired state, None if there is any error, and all problems of all files, warnings included."""
+def examine(
+    files: Mapping[str, bytes], source: str = "", odd: Iterable[Oddity] = ()
+) -> tuple[Desired | None, tuple[Problem, ...]]:
+    """The desired state, None if there is any error, and all problems of all files, warnings included.
+
+    `odd` is what is in the site's folders and no file to read.
+    """
     from reconciler.load.examination import examine_files
 
-    return examine_files(files, source)
+    return examine_files(files, source, odd)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from reconciler.load import checks_of_content, checks_of_files, checks_of_rules
 from reconciler.load.check import Check, Meanings
+from reconciler.load.checks_mended import MENDED, SPELLINGS
 from reconciler.model.problem import Severity
 
 _GROUPS: Mapping[str, Meanings] = {
@@ -21,9 +22,19 @@ _GROUPS: Mapping[str, Meanings] = {
     "Names": checks_of_content.NAMES,
     "Filters": checks_of_content.FILTERS,
     "MACs and addresses": checks_of_content.ADDRESSES,
+    "Policy": checks_of_content.POLICY,
+    "Ignored differences": checks_of_content.IGNORED,
 }
 _WARNINGS = frozenset(
-    {"shadows-builtin", "form-shadows-filter", "parameter-unused", "filter-negated-list", "iptables-window"}
+    {
+        "shadows-builtin",
+        "form-shadows-filter",
+        "parameter-unused",
+        "filter-negated-list",
+        "iptables-window",
+        "ignore-matches-nothing",
+        "segment-overlap",
+    }
 )
 
 
@@ -45,8 +56,21 @@ _HEADER = """\
 Everything that `reconciler check` looks for in a site, by the id in its output. All problems of all files are
 reported at once, each with file, line and column; with any error nothing is applied. Ids are stable.
 
+`check --fix` mends what has one mechanical correction, in an author's folder alone, and prints each mend with its
+place; `--fix --dry-run` prints a diff and writes nothing. Comments, order and layout stay as they are. No mend changes
+what a filter does to a packet but the one of `filter-negated-list`, and those of filters that libvirt refuses or that
+no port could use.
+
 This page is printed from the catalogue in `reconciler/load/`: change it there.
 """
+
+_SPELLINGS = """\
+## Spellings
+
+No problems, but `--fix` makes them uniform.
+
+| id | what it does |
+|---|---|"""
 
 
 def catalogue_markdown() -> str:
@@ -56,9 +80,11 @@ def catalogue_markdown() -> str:
     for check in CATALOGUE.values():
         if check.group != group:
             group = check.group
-            lines += [f"## {group}\n", "| id | what it means | what to do |", "|---|---|---|"]
+            lines += [f"## {group}\n", "| id | what it means | what to do | `--fix` |", "|---|---|---|---|"]
         id = f"`{check.id}`" + (" (warning)" if check.severity is Severity.WARNING else "")
-        lines.append(f"| {id} | {_cell(check.meaning)} | {_cell(check.hint)} |")
+        mended = _cell(MENDED.get(check.id, "no"))
+        lines.append(f"| {id} | {_cell(check.meaning)} | {_cell(check.hint)} | {mended} |")
+    lines += [_SPELLINGS, *(f"| `{id}` | {meaning} |" for id, meaning in SPELLINGS.items())]
     return "\n".join(lines).replace("|\n##", "|\n\n##") + "\n"
 
 

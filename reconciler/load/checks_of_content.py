@@ -39,6 +39,32 @@ NAMES: Meanings = {
     ),
 }
 
+IGNORED: Meanings = {
+    "ignore-reason": (
+        "Without a reason nobody could tell later whether an ignored difference is still meant.",
+        "say in a few words on one line why the difference is left",
+    ),
+    "ignore-matches-nothing": (
+        "The site has no such object or field, so the rule ignores nothing; it may be misspelt or outlived.",
+        "write object and field as `reconciler diff` prints them, or remove the rule",
+    ),
+}
+
+POLICY: Meanings = {
+    "time-invalid": (
+        "A window begins and ends at a time of day.",
+        "write it in quotes as HH:MM, from 00:00 to 24:00",
+    ),
+    "time-zone-unknown": (
+        "A window's times are those of a clock, and nobody knows this one's zone.",
+        "use an IANA name as Europe/Berlin or Asia/Tokyo, or UTC",
+    ),
+    "window-empty": (
+        "A window that ends when it begins allows nothing.",
+        "correct its times; for a whole day write from 00:00 to 24:00",
+    ),
+}
+
 FILTERS: Meanings = {
     "filter-file-name": (
         "A filter's file is called like the filter.",
@@ -164,8 +190,12 @@ ADDRESSES: Meanings = {
         "choose another address, or a prefix without the last address",
     ),
     "gateway-outside-segment": (
-        "A gateway lies in a network of its segment, or is link-local.",
+        "A gateway lies in a network of its segment, within its first and last address, or is link-local.",
         "correct the gateway, or add its network to the segment",
+    ),
+    "segment-overlap": (
+        "Networks overlap, so what is one segment's network or broadcast address is a guest's in the other.",
+        "list each network in one segment, and only once",
     ),
     "link-local-invalid": (
         "A link-local address is one address that starts with fe80.",

@@ -13,6 +13,14 @@ FILES: Meanings = {
         "A file in guests/ or filters/ is not called as the reconciler reads it, so it would be ignored.",
         "guests are guests/NAME.yaml, filters are filters/NAME.xml; move other files elsewhere",
     ),
+    "odd-file": (
+        "A symbolic link, a submodule or a folder is no file: what is read would depend on the machine that reads.",
+        "replace it by a plain file with the content that is meant",
+    ),
+    "lfs-pointer": (
+        "Git LFS keeps the file's content elsewhere, so no commit says what it is.",
+        "take the file out of LFS: `git lfs untrack`, then add it again",
+    ),
     "file-too-large": (
         "A file is larger than any guest or filter needs; reading it could exhaust the host.",
         "split the file, or remove what does not belong there",
@@ -90,10 +98,6 @@ FIELDS: Meanings = {
     "unknown-field": (
         "The field does not exist, so it would have no effect.",
         "see `reconciler schema` for the fields",
-    ),
-    "not-supported-yet": (
-        "The field is planned, but this release would not act on it.",
-        "remove it until a release supports it",
     ),
     "missing-field": (
         "The field has no default.",

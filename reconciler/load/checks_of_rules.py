@@ -57,7 +57,7 @@ RULES: Meanings = {
         "use the protocol of the chain, or move the rule to a filter with another chain",
     ),
     "filter-family": (
-        "The rule matches addresses of one family by a variable of the other: no port can use it.",
+        "The rule matches addresses of one family by a variable of the other: no port can use it, or others pass.",
         "use <ipv6> for $IPV6 and <ip> for $IP",
     ),
     "filter-attribute-overridden": (

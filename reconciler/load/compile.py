@@ -6,17 +6,28 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.errors import did_you_mean
 from reconciler.load.draft import GuestDraft, InterfaceDraft
+from reconciler.load.files import DAYS, IgnoreEntry, PolicyEntry, WindowEntry
 from reconciler.load.filter_rules import check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
+from reconciler.load.ignores import check_ignores
 from reconciler.load.instantiation import check_instances
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
 from reconciler.load.uses import Uses
 from reconciler.load.values import LINK_LOCAL
-from reconciler.load.variables import check_variables, compile_variables, roles_of, select_filter, surroundings
+from reconciler.load.variables import (
+    check_variables,
+    compile_variables,
+    forms_of,
+    roles_of,
+    select_filter,
+    surroundings,
+)
+from reconciler.model.drift import Layer
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
-from reconciler.model.site import Desired, Disruption, Policy, Segment
+from reconciler.model.ignore import Ignore
+from reconciler.model.site import Desired, Disruption, OnTimeout, Policy, Rollout, Segment, Strategy, Window
 
 
 def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: FilterSet, findings: Findings) -> None:
@@ -32,6 +43,7 @@ def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: Filt
                 _check_interface(draft, site, filters, uses, findings)
         check_rules_in_use(uses.of_marked_filters, filters, findings)
         check_instances(uses.of_each_shape, filters, findings)
+        check_ignores(site, guests, filters, findings)
     claims = (
         claim
         for guest in guests
@@ -81,6 +93,7 @@ def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
 def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, uses: Uses, findings: Findings) -> None:
     """Report its problems, and note its use of a filter for the rules that harm only some."""
     _check_segment(draft, site, findings)
+    _check_foreign_gateways(draft, site, findings)
     if draft.entry.link_local and not draft.ipv6:
         place = draft.node.at("link_local").origin
         findings.report("link-local-without-ipv6", place, "link_local is set, but ipv6 is none")
@@ -113,6 +126,19 @@ def _check_segment(draft: InterfaceDraft, site: SiteView, findings: Findings) ->
             findings.report_invalid(problem, node.origin)
 
 
+def _check_foreign_gateways(draft: InterfaceDraft, site: SiteView, findings: Findings) -> None:
+    """Gateways of other segments than the interface's own, of which it may have none."""
+    if Role.ROUTER in roles_of(draft, site):
+        return
+    bridge = _bridge(draft, site)
+    for network, node in draft.addresses():
+        try:
+            site.gateways.check(network, draft.entry.segment, bridge)
+        except Invalid as problem:
+            if not findings.has_any_at(node.origin):
+                findings.report_invalid(problem, node.origin)
+
+
 def _claims(draft: InterfaceDraft, site: SiteView | None) -> Iterator[Claim]:
     for network, node in draft.addresses():
         scope = ""
@@ -128,15 +154,38 @@ def _bridge(draft: InterfaceDraft, site: SiteView | None) -> str | None:
 
 def build(site: SiteView, guests: Sequence[GuestDraft], filters: FilterSet, source: str) -> Desired:
     """The desired state of a site without errors."""
-    policy = site.file.policy
     return Desired(
         guests=tuple(_guest(guest, site, filters) for guest in sorted(guests, key=lambda g: g.file.name)),
         filters=tuple(filters.site[name] for name in sorted(filters.site)),
         segments=_segments(site),
         hosts=tuple(site.file.hosts),
-        policy=Policy(Disruption.parse(policy.disruption), policy.prune, policy.forbid_widening),
+        policy=_policy(site.file.policy),
+        ignore=tuple(_ignore(entry) for entry in site.file.ignore),
         source=source,
     )
+
+
+def _policy(entry: PolicyEntry) -> Policy:
+    return Policy(
+        Disruption.parse(entry.disruption),
+        entry.prune,
+        entry.forbid_widening,
+        tuple(_window(each) for each in entry.windows),
+        entry.shutdown.timeout,
+        OnTimeout(entry.shutdown.on_timeout),
+        entry.max_down,
+        Rollout(entry.rollout),
+        Strategy(entry.strategy),
+    )
+
+
+def _window(entry: WindowEntry) -> Window:
+    days = frozenset(DAYS.index(day) for day in entry.days)
+    return Window(days, entry.begin, entry.to, entry.tz, Disruption.parse(entry.allow))
+
+
+def _ignore(entry: IgnoreEntry) -> Ignore:
+    return Ignore(entry.object, entry.field, entry.reason, Layer(entry.layer) if entry.layer else None)
 
 
 def _segments(site: SiteView) -> tuple[Segment, ...]:
@@ -154,6 +203,8 @@ def _guest(guest: GuestDraft, site: SiteView, filters: FilterSet) -> Guest:
         hosts=tuple(file.hosts or ()),
         power=Power(file.power),
         autostart=file.autostart,
+        group=file.group,
+        hold=file.hold,
         origin=guest.node.at("name").origin,
     )
 
@@ -172,5 +223,6 @@ def _interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet) -> Int
         bridge=_bridge(draft, site),
         roles=roles_of(draft, site),
         surroundings=surroundings(draft, site),
+        forms=forms_of(draft, site),
         origin=draft.node.origin,
     )

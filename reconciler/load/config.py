@@ -9,10 +9,12 @@ from reconciler.model.origin import Origin
 
 
 def read_config(path: str, content: bytes, keys: tuple[str, ...]) -> dict[str, str]:
-    """`{key: text}`. Raises `UsageError` for the first thing that is not a known key with a text."""
+    """`{key: text}`. Raises `UsageError` for the first thing that is not a known key with a text or a number."""
     findings = Findings()
     node = read_yaml(path, content, findings)
     problems = findings.in_order()
+    if [problem.id for problem in problems] == ["yaml-empty"]:
+        return {}
     if problems:
         raise UsageError(problems[0].message, hint=problems[0].hint, origin=problems[0].origin)
     if node is None or node.data is None:
@@ -24,6 +26,6 @@ def read_config(path: str, content: bytes, keys: tuple[str, ...]) -> dict[str, s
             raise UsageError(
                 f"{key!r} is no key of the configuration", hint=f"keys: {', '.join(keys)}", origin=node.key_origin(key)
             )
-        if not isinstance(value, str):
+        if not isinstance(value, str | int) or isinstance(value, bool):
             raise UsageError(f"{key!r} is not a text", origin=node.fields[key].origin)
-    return dict(node.data)
+    return {key: str(value) for key, value in node.data.items()}

@@ -34,7 +34,7 @@ class InterfaceDraft:
         if isinstance(self.entry.link_local, str):
             return tuple(listed)
         link_local = self.entry.link_local or link_local_of(self.entry.mac)
-        return tuple(listed) if link_local in listed else (*listed, link_local)
+        return tuple(listed) if any(map(link_local.subnet_of, listed)) else (*listed, link_local)
 
     def addresses(self) -> list[tuple[IPNetwork, Node]]:
         """Every address with the value that says it; for a derived link-local address that is the MAC."""

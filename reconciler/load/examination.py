@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -16,10 +16,11 @@ from reconciler.load.shape import Model, Shaped, shape
 from reconciler.load.siteview import SiteView
 from reconciler.load.yamlfile import read_yaml
 from reconciler.model.origin import Origin
-from reconciler.model.problem import Problem
+from reconciler.model.problem import Oddity, Problem
 from reconciler.model.site import Desired
 
 SITE = "site.yaml"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 SUFFIXES = {"guests": ".yaml", "filters": ".xml"}
 
 
@@ -31,8 +32,12 @@ class _Tree:
     filters: dict[str, bytes] = field(default_factory=dict)
 
 
-def examine_files(files: Mapping[str, bytes], source: str) -> tuple[Desired | None, tuple[Problem, ...]]:
+def examine_files(
+    files: Mapping[str, bytes], source: str, odd: Iterable[Oddity] = ()
+) -> tuple[Desired | None, tuple[Problem, ...]]:
     findings = Findings()
+    for oddity in odd:
+        findings.report(oddity.id, Origin(oddity.path), oddity.message)
     tree = _sort(files, findings)
     site = _read_site(files, findings)
     guests = [guest for path in sorted(tree.guests) if (guest := _read_guest(path, tree.guests[path], findings))]
@@ -48,6 +53,9 @@ def _sort(files: Mapping[str, bytes], findings: Findings) -> _Tree:
     tree = _Tree()
     for path, content in files.items():
         folder, _, name = path.partition("/")
+        if content.startswith(LFS_POINTER):
+            findings.report("lfs-pointer", Origin(path), f"{path} holds a pointer of Git LFS instead of its content")
+            continue
         if folder == "domains" and name.endswith(".xml"):
             findings.report("domains-unsupported", Origin(path), "creating guests from the repository is not supported")
         if not name or _is_harmless(name):

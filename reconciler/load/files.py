@@ -112,6 +112,11 @@ LinkLocal = Annotated[
     _of_text(values.parse_link_local),
     WithJsonSchema({"type": "string", "examples": ["fe80::200"]}),
 ]
+Reason = Annotated[
+    str,
+    AfterValidator(values.check_reason),
+    Field(json_schema_extra={"pattern": values.REASON}),
+]
 ParameterName = Annotated[
     str,
     AfterValidator(values.check_parameter_name),
@@ -136,6 +141,18 @@ IPv6List = Annotated[
 ]
 LinkLocalOrNone = Annotated[
     Annotated[LinkLocal, Tag("(list)")] | Annotated[NoAddresses, Tag("(none)")], Discriminator(_list_or_none)
+]
+
+
+ClockTime = Annotated[
+    int,
+    _of_text(values.parse_clock_time),
+    WithJsonSchema({"type": "string", "pattern": values.CLOCK_TIME, "examples": ["02:00"]}),
+]
+TimeZone = Annotated[
+    str,
+    AfterValidator(values.check_time_zone),
+    Field(json_schema_extra={"examples": ["Asia/Tokyo"]}),
 ]
 
 
@@ -210,6 +227,38 @@ class Defaults(_Part):
     )
 
 
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class WindowEntry(_Part):
+    """Hours in which a run may interrupt more than at other times."""
+
+    days: list[Day] = Field(
+        default_factory=lambda: list(DAYS),
+        min_length=1,
+        description="The days on which it begins. Left out: every day.",
+    )
+    begin: ClockTime = Field(alias="from", description="When it begins, HH:MM on the clock of tz.")
+    to: ClockTime = Field(description="When it ends, HH:MM; a time before `from` is that of the next day.")
+    tz: TimeZone = Field("UTC", description="The time zone of the clock, by its IANA name.")
+    allow: Literal["rebuild", "daemon-restart", "guest-restart"] = Field(
+        description="The most that a run may interrupt in it."
+    )
+
+
+class ShutdownEntry(_Part):
+    """How guests are shut down."""
+
+    timeout: int = Field(120, ge=1, le=86400, description="Seconds that a guest may take.")
+    on_timeout: Literal["abort", "destroy"] = Field(
+        "abort", description="abort: the guest stays up, and the run is taken back. destroy: it is killed."
+    )
+
+
+DEFAULT_SHUTDOWN = ShutdownEntry.model_validate({})
+
+
 class PolicyEntry(_Part):
     """What a run may do unasked."""
 
@@ -225,6 +274,36 @@ class PolicyEntry(_Part):
         False,
         description="Whether `check --base` refuses a change that lets more frames through, unless one of its commits "
         "says `Allow-widening: REASON`.",
+    )
+    windows: list[WindowEntry] = Field(default_factory=list, description="Hours in which a run may interrupt more.")
+    shutdown: ShutdownEntry = Field(
+        DEFAULT_SHUTDOWN, description="How a guest is shut down for a change that needs it."
+    )
+    max_down: int = Field(1, ge=1, description="How many guests may be down at once for a change.")
+    rollout: Literal["cheapest", "canary"] = Field(
+        "cheapest",
+        description="How a changed shared filter reaches the guests. cheapest: with the fewest rebuilds. canary: one "
+        "guard after another, each proven before the next.",
+    )
+    strategy: Literal["live", "restart"] = Field(
+        "live",
+        description="How changed filters come into force. live: while guests run. restart: by staged files and one "
+        "restart of libvirt's daemon, which rebuilds the rules of every guest of the host once.",
+    )
+
+
+class IgnoreEntry(_Part):
+    """A difference between the site and a host that is left as it is. It stays in every report, with its reason."""
+
+    object: Annotated[str, Field(min_length=1)] = Field(
+        description="The objects, as drift names them: guest/NAME, filter/NAME, port/NAME; * and ? as in file names."
+    )
+    field: Annotated[str, Field(min_length=1)] = Field(
+        description="The fields, as drift names them, with * and ?; a field stands for all that is below it."
+    )
+    reason: Reason = Field(description="Why the difference is left, for those who read a report.")
+    layer: Literal["persistent", "saved", "live", "kernel"] | None = Field(
+        None, description="The layer that it is ignored in. Left out: every layer."
     )
 
 
@@ -246,6 +325,9 @@ class SiteFile(_Part):
     defaults: Defaults = Field(DEFAULTS, description="Values where an interface sets none.")
     hosts: dict[HostName, HostEntry] = Field(default_factory=dict, description="The KVM hosts of the site, by name.")
     policy: PolicyEntry = Field(DEFAULT_POLICY, description="How far a run may go by itself.")
+    ignore: list[IgnoreEntry] = Field(
+        default_factory=list, description="Differences that are reported as ignored, and that apply leaves as they are."
+    )
 
 
 class InterfaceEntry(_Part):
@@ -292,6 +374,8 @@ class GuestFile(_Part):
         "leave", description="Whether it shall run. leave: as it is found."
     )
     autostart: bool | None = Field(None, description="Whether it starts with its host. Left out: as it is found.")
+    group: SegmentName | None = Field(None, description="Guests of one group are never down at once for a change.")
+    hold: bool = Field(False, description="Leave this guest, and every filter that it uses, as they are for now.")
     interfaces: list[InterfaceEntry] = Field(
         min_length=1, description="The guest's NICs. One that is not named here is reported as unguarded."
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
+from reconciler.errors import did_you_mean
 from reconciler.load.catalogue import CATALOGUE
 from reconciler.load.filter_rules import RuleMarks, marks_of
 from reconciler.load.findings import Findings, shown
@@ -151,7 +152,10 @@ def _check_name(
         findings.report("filter-name-twice", place, f"{name} is already defined in {site[name].origin}")
     elif name != stem:
         message = f"the filter is called {name}, its file {stem}.xml"
-        findings.report("filter-file-name", place, message, f"rename the file to {name}.xml, or the filter to {stem}")
+        if name in STOCK_FILTERS:
+            message += f": it would replace libvirt's own {name} for every guest of a host"
+        hint = f"rename the filter to {stem}, or the file to {name}.xml"
+        findings.report("filter-file-name", place, message, hint)
     elif name in STOCK_FILTERS:
         findings.report("shadows-builtin", place, f"{name} replaces libvirt's own filter of that name")
 
@@ -162,7 +166,8 @@ def _with_unknown_references(known: FilterSet, findings: Findings) -> set[str]:
         for reference in _references(definition):
             if reference.filter and not known.exists(reference.filter):
                 message = f"{definition.name} refers to {shown(reference.filter)}, which nobody defines"
-                findings.report("unknown-reference", _origin(reference, definition), message)
+                hint = did_you_mean(reference.filter, known.names())
+                findings.report("unknown-reference", _origin(reference, definition), message, hint)
                 faulty.add(definition.name)
     return faulty
 

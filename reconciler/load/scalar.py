@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from reconciler.load.findings import Invalid, shown
 
@@ -17,7 +18,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]{0,17})(\.[0-9]*)?)([eE][-+]?[
 _NUMBER_START = frozenset("-+.0123456789")
 _DECIMAL_MAC = re.compile(r"[0-9]{1,2}(:[0-9]{1,2}){5}")
 
-_TYPOGRAPHIC = {
+TYPOGRAPHIC: Mapping[str, str] = {
     **dict.fromkeys("“”„‟«»", '"'),
     **dict.fromkeys("‘’‚‛‹›", "'"),
     **dict.fromkeys("‐‑‒–—―−", "-"),
@@ -25,7 +26,7 @@ _TYPOGRAPHIC = {
     **dict.fromkeys("：", ":"),
     **dict.fromkeys("，", ","),
 }
-_TYPOGRAPHIC_CHARACTER = re.compile(f"[{''.join(_TYPOGRAPHIC)}]")
+_TYPOGRAPHIC_CHARACTER = re.compile(f"[{''.join(TYPOGRAPHIC)}]")
 
 
 def plain_value(text: str) -> object:
@@ -47,11 +48,16 @@ def refuse_misread(text: str) -> None:
         raise Invalid(
             "typographic-character",
             f"{shown(text)} contains the typographic character {character} (U+{ord(character):04X})",
-            f"type {_TYPOGRAPHIC[character]} instead; word processors and web pages replace it",
+            f"type {TYPOGRAPHIC[character]} instead; word processors and web pages replace it",
         )
-    if _DECIMAL_MAC.fullmatch(text):
+    if is_decimal_mac(text):
         raise Invalid(
             "mac-unquoted",
             f"the MAC {text} has only decimal digits and is not quoted, so YAML 1.1 tools read it as a number",
             f'Write it in quotes: "{text}".',
         )
+
+
+def is_decimal_mac(text: str) -> bool:
+    """Whether a MAC without quotes is a number to base 60 for some readers."""
+    return _DECIMAL_MAC.fullmatch(text) is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.load.files import SegmentEntry
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.node import Node
 from reconciler.load.values import LINK_LOCAL, IPNetwork, bounds
+from reconciler.model.origin import Origin
 
 _Span = tuple[int, int]
 _Taken = tuple[int, str, str]
@@ -68,10 +70,71 @@ class Territory:
         return any(start <= first and last <= end for start, end in self.spans[network.version])
 
 
+class Gateways:
+    """The gateways of all segments: nobody owns one, wherever the interface is, but the routers of its segment."""
+
+    def __init__(self, segments: Mapping[str, SegmentEntry]) -> None:
+        self._sorted = sorted(
+            (gateway.version, int(gateway), name, entry.bridge or "", str(gateway))
+            for name, entry in segments.items()
+            for gateway in entry.gateways
+        )
+
+    def check(self, network: IPNetwork, segment: str | None, bridge: str | None) -> None:
+        """Raise for an address that is a gateway of another segment; a link-local one only on the same bridge."""
+        first, last = bounds(network)
+        start = bisect_left(self._sorted, (network.version, first, "", "", ""))
+        is_local = network.version == 6 and network.subnet_of(LINK_LOCAL)
+        for version, number, name, gateway_bridge, gateway in self._sorted[start:]:
+            if (version, number) > (network.version, last):
+                break
+            if name != segment and (not is_local or (bridge or "") == gateway_bridge):
+                shown = str(network.network_address) if first == last else str(network)
+                verb = "is" if first == last else "contains"
+                raise Invalid("gateway-address", f"{shown} {verb} the gateway {gateway} of segment {name}")
+
+
+def check_overlaps(segments: Mapping[str, SegmentEntry], node: Node, findings: Findings) -> None:
+    """Warn of networks that two segments list, or one segment twice: each beside the farthest before it."""
+    farthest: _Listed | None = None
+    for listed in sorted(_listed(segments, node), key=lambda each: (each.network.version, each.first, -each.last)):
+        if farthest and farthest.network.version == listed.network.version and listed.first <= farthest.last:
+            message = f"{listed.network} of segment {listed.segment} overlaps {farthest} ({farthest.place})"
+            findings.report("segment-overlap", listed.place, message)
+            if listed.last <= farthest.last:
+                continue
+        farthest = listed
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A network of a segment."""
+
+    network: IPNetwork
+    segment: str
+    place: Origin
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.network} of segment {self.segment}"
+
+
+def _listed(segments: Mapping[str, SegmentEntry], node: Node) -> Iterator[_Listed]:
+    for name, entry in segments.items():
+        families: tuple[tuple[str, Sequence[IPNetwork]], ...] = (("ipv4", entry.ipv4), ("ipv6", entry.ipv6))
+        for family, networks in families:
+            for index, network in enumerate(networks):
+                yield _Listed(network, name, node.at(name, family, index).origin, *bounds(network))
+
+
 def check_gateways(name: str, entry: SegmentEntry, node: Node, findings: Findings) -> None:
     networks = _networks(entry)
     for index, gateway in enumerate(entry.gateways):
-        if networks and not gateway.is_link_local and not any(gateway in network for network in networks):
+        if any(gateway in (net.network_address, net.broadcast_address) for net in entry.ipv4 if net.prefixlen < 31):
+            message = f"the gateway {gateway} is the first or the last address of a network of segment {name}"
+            findings.report("gateway-outside-segment", node.at("gateways", index).origin, message)
+        elif networks and not gateway.is_link_local and not any(gateway in network for network in networks):
             message = f"the gateway {gateway} does not lie in segment {name}"
             findings.report("gateway-outside-segment", node.at("gateways", index).origin, message)
 

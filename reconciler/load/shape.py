@@ -21,13 +21,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_CUTS = 4
 KEY = "[key]"
-NOT_YET = frozenset({("policy", "windows"), ("policy", "shutdown"), ("policy", "max_down")})
 EXPECTED = {
     "string_type": "a text",
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "bool_type": "true or false",
+    "int_type": "a whole number",
 }
 
 
@@ -107,6 +107,9 @@ def _explained(node: Node, detail: ErrorDetails, similar: str | None) -> Invalid
     if kind == "too_short":
         return Invalid("empty-list", "the list is empty")
     found = kind_of(_faulty_node(node, detail).data)
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"{detail['ctx']['ge']} or more" if kind[0] == "g" else f"{detail['ctx']['le']} or less"
+        return Invalid("unknown-value", f"a number of {bound} is expected here, not {detail['input']}")
     if kind == "literal_error":
         return Invalid("unknown-value", f"{detail['ctx']['expected']} is expected here, not {found}")
     expected = EXPECTED.get(kind, "another type")
@@ -118,8 +121,6 @@ def _missing_hint(field: int | str) -> str:
 
 
 def _unknown_field(location: Location, similar: str | None) -> Invalid:
-    if location in NOT_YET:
-        return Invalid("not-supported-yet", f"{location[-1]} is not supported by this release")
     hint = f"did you mean {similar}?" if similar else ""
     return Invalid("unknown-field", f"there is no field {shown(str(location[-1]))} here", hint)
 

@@ -9,7 +9,7 @@ from reconciler.load.files import FilterForms, SiteFile
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, shown
 from reconciler.load.node import Node
-from reconciler.load.segments import Territory, check_gateways
+from reconciler.load.segments import Gateways, Territory, check_gateways, check_overlaps
 from reconciler.load.shape import Shaped
 
 
@@ -24,6 +24,7 @@ class SiteView:
             for name, entry in self.file.segments.items()
             if not self.node.at("segments", name).damaged
         }
+        self.gateways = Gateways({name: self.file.segments[name] for name in self.territories})
 
     def is_unclear(self, section: str, name: str) -> bool:
         """Whether a name may be missing only because a faulty part was cut out."""
@@ -40,11 +41,18 @@ class SiteView:
         for name, entry in self.file.segments.items():
             if name in self.territories:
                 check_gateways(name, entry, self.node.at("segments", name), findings)
+        check_overlaps(
+            {name: self.file.segments[name] for name in self.territories}, self.node.at("segments"), findings
+        )
         for name, choice in self.file.filters.items():
             _check_choice(name, choice, self.node.at("filters", name), filters, findings)
             if name in filters.site and choice != name:
                 message = f"{name} here is used instead of filters/{name}.xml"
                 findings.report("form-shadows-filter", self.node.at("filters").key_origin(name), message)
+        for number, window in enumerate(self.file.policy.windows):
+            if window.begin == window.to:
+                place = self.node.at("policy", "windows", number, "to").origin
+                findings.report("window-empty", place, "the window ends when it begins")
         default = self.file.defaults.filter
         if default and not self.knows_filter(default, filters):
             report_unknown_filter(default, self.node.at("defaults", "filter"), self.names(filters), findings)

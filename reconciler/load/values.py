@@ -16,7 +16,10 @@ GUEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 BRIDGE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,14}$"
 PARAMETER_NAME = r"^[A-Za-z0-9_]+$"
 PARAMETER_VALUE = r"^[A-Za-z0-9_.:]+$"
+REASON = r"^.*[A-Za-z0-9].*$"
 MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
+
+CLOCK_TIME = r"^([01][0-9]|2[0-4]):[0-5][0-9]$"
 
 SEGMENT_VARIABLES = {4: ("SEGMENT", "SEGMENTMASK"), 6: ("SEGMENT6", "SEGMENT6MASK")}
 """Carry the networks of an interface's segment, by IP version, where a filter uses them."""
@@ -65,9 +68,35 @@ def matching(pattern: str, id: str, what: str) -> Callable[[str], str]:
     return check
 
 
+def parse_clock_time(text: str) -> int:
+    """Minutes since midnight; 24:00 is the end of the day."""
+    hours, _, minutes = text.partition(":")
+    if not re.fullmatch(CLOCK_TIME, text) or (hours == "24" and minutes != "00"):
+        raise Invalid("time-invalid", f"{shown(text)} is no time of day")
+    return int(hours) * 60 + int(minutes)
+
+
+def check_time_zone(name: str) -> str:
+    """An IANA name that this machine, or the package tzdata, knows."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Invalid("time-zone-unknown", f"there is no time zone {shown(name)}") from error
+    return name
+
+
 def is_shared_name(text: str) -> bool:
     """Whether a filter, a host or a segment can be called so."""
     return re.fullmatch(SHARED_NAME, text) is not None
+
+
+def check_reason(text: str) -> str:
+    """A line of words, without the spaces around them."""
+    if not re.fullmatch(REASON, text):
+        raise Invalid("ignore-reason", f"{shown(text)} is no reason that a person can read on one line")
+    return text.strip()
 
 
 _is_parameter_name = matching(PARAMETER_NAME, "parameter-name-invalid", "a name that libvirt keeps")
@@ -143,20 +172,22 @@ def parse_guest_ipv6(text: str) -> IPv6Network:
     return network
 
 
-def _refuse_special(text: str, network: IPNetwork) -> None:
+def _refuse_special(text: str, network: IPNetwork, owner: str = "guest") -> None:
     first, last = bounds(network)
     for version, reserved_first, reserved_last, kind in _NOT_FOR_GUESTS:
         if version == network.version and first <= reserved_last and reserved_first <= last:
             verb = "lies in" if reserved_first <= first and last <= reserved_last else "covers"
-            raise Invalid("address-special", f"{text} {verb} {kind}, which no guest can own")
+            raise Invalid("address-special", f"{text} {verb} {kind}, which no {owner} can own")
 
 
 def parse_gateway(text: str) -> IPAddress:
     try:
-        if "%" not in text:
-            return ip_address(text)
+        address = ip_address(text) if "%" not in text else None
     except ValueError:
-        pass
+        address = None
+    if address is not None:
+        _refuse_special(text, ip_network(address), "router")
+        return address
     raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 or IPv6 address")
 
 

@@ -43,6 +43,15 @@ def roles_of(draft: InterfaceDraft, site: SiteView) -> frozenset[Role]:
     return frozenset(map(Role, choice.roles)) if isinstance(choice, FilterForms) else frozenset()
 
 
+def forms_of(draft: InterfaceDraft, site: SiteView) -> tuple[tuple[str, str], ...]:
+    """The filter for each combination of families, where the site has several for the name that it chose."""
+    choice = site.forms(draft.entry.filter or site.file.defaults.filter or "")
+    if not isinstance(choice, FilterForms):
+        return ()
+    named = ((form, getattr(choice, form)) for form in FORM_WORDS)
+    return tuple((form, filter) for form, filter in named if filter)
+
+
 def _segment(draft: InterfaceDraft, site: SiteView) -> tuple[_Family, _Family]:
     around = surroundings(draft, site)
     ipv4, ipv6 = (tuple(network for network in around if network.version == version) for version in (4, 6))

@@ -68,3 +68,19 @@ class InterfaceStatus:
     state: Proof | None = None
     port: str | None = None
     coverage: Coverage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unmanaged:
+    """What a host has and the site does not name: no drift, and nobody here looks after it.
+
+    `interfaces` are those of managed guests, as guest and MAC. libvirt's own filters, as far as they were packaged, are
+    left out.
+    """
+
+    guests: tuple[str, ...] = ()
+    interfaces: tuple[tuple[str, str], ...] = ()
+    filters: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.guests or self.interfaces or self.filters)

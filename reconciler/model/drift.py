@@ -12,6 +12,7 @@ Value = Any
 
 class Layer(StrEnum):
     PERSISTENT = "persistent"
+    SAVED = "saved"
     LIVE = "live"
     KERNEL = "kernel"
 
@@ -20,7 +21,9 @@ class Layer(StrEnum):
 class Drift:
     """One field of one object that differs in one layer.
 
-    `object` is `guest/NAME` or `filter/NAME`.
+    `object` is `guest/NAME`, `filter/NAME`, or `port/NAME` for rules of a port that is gone. The layer `saved`
+    is what a managed-save image or a snapshot would bring back. `ignored` is the reason that the site gives for leaving
+    it; None where it counts.
     """
 
     object: str
@@ -28,3 +31,8 @@ class Drift:
     layer: Layer
     desired: Value
     actual: Value
+    ignored: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        return self.ignored is None

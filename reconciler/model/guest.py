@@ -37,7 +37,8 @@ class Interface:
     `ipv4` and `ipv6` hold addresses (/32, /128) and prefixes in the order of the file; empty means that the
     site says `none` for that family. The link-local address is part of `ipv6`. `filter` is the form that the
     families select. `parameters` are the variables that the filter's closure needs, without libvirt's own MAC.
-    `surroundings` are the networks of its segment.
+    `surroundings` are the networks of its segment. `forms` are the filters that the site has for the families that an
+    interface may have (`dual`, `ipv4`, `ipv6`, `none`), where it has several for one name.
     """
 
     mac: str
@@ -50,18 +51,24 @@ class Interface:
     bridge: str | None = None
     roles: frozenset[Role] = frozenset()
     surroundings: tuple[IPv4Network | IPv6Network, ...] = ()
+    forms: tuple[tuple[str, str], ...] = ()
     origin: Origin | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """One `guests/*.yaml`. `hosts` empty means every host of the site; `autostart` None is not owned."""
+    """One `guests/*.yaml`. `hosts` empty means every host of the site; `autostart` None is not owned.
+
+    Guests of one `group` are never down at once. Nothing is done to a guest on `hold`, or to a filter that it uses.
+    """
 
     name: str
     interfaces: tuple[Interface, ...]
     hosts: tuple[str, ...] = ()
     power: Power = Power.LEAVE
     autostart: bool | None = None
+    group: str | None = None
+    hold: bool = False
     origin: Origin | None = field(default=None, compare=False)
 
 

@@ -86,9 +86,23 @@ class Ruleset:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignRule:
+    """A rule that libvirt does not ask for, as its tool prints it: `-A PREROUTING -i vnet0 -j ACCEPT`.
+
+    `removable`: it names a managed port, or it lets frames pass the port's own chains by.
+    """
+
+    family: Family
+    chain: str
+    text: str
+    removable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class KernelRules:
     """One reading of a host. `ipv4` and `ipv6` are None where no filter in use has packet-level rules.
 
+    `unheeded` are the families whose packet-level rules no bridged packet meets: br_netfilter is off for them.
     Where libvirt uses nft, `ethernet` and `inet` are its two tables, and `ipv4` and `ipv6` are None.
     """
 
@@ -96,6 +110,7 @@ class KernelRules:
     ipv4: Ruleset | None = None
     ipv6: Ruleset | None = None
     inet: Ruleset | None = None
+    unheeded: frozenset[Family] = frozenset()
 
     @property
     def backend(self) -> Backend:

@@ -3,42 +3,77 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
 
 FILTERED_KINDS = frozenset({"bridge", "network", "ethernet"})
-"""libvirt changes the filter of a running interface only on these (qemuDomainChangeNetFilter)."""
+"""Only these can have a filter (domain_conf.c, virDomainNetDefParseXML; qemuDomainChangeNetFilter)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """One `<interface>` of a guest's XML. `port` is the host's device, known only while the guest runs."""
+    """One `<interface>` of a guest's XML. `port` is the host's device, known only while the guest runs.
+
+    `settings` is all the rest of it as `path@attribute`, sorted: VLAN tags, bandwidth, mtu, link state, model, boot
+    order and what else there is; without what libvirt gives a device by itself (its alias, its address on a bus).
+    """
 
     mac: str
     kind: str
     source: str | None = None
     port: str | None = None
     filterref: FilterRef | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """A definition that may come back: of a managed-save image, or of a snapshot.
+
+    `name` is `managed-save` or `snapshot/NAME`. Only a managed-save image's `xml` can be replaced.
+    """
+
+    name: str
+    nics: tuple[Nic, ...] = ()
+    xml: str = field(default="", repr=False)
+
+    @property
+    def can_be_rewritten(self) -> bool:
+        return self.name == MANAGED_SAVE
+
+
+MANAGED_SAVE = "managed-save"
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A guest as libvirt has it. The XML texts are kept because changes are made in them, and nowhere else.
 
-    `persistent` is empty for a transient guest, `live` is empty for one that does not run. `saved` says that a
-    managed-save image or a snapshot may bring an older definition back.
+    `persistent` is empty for a transient guest, `live` is empty for one that does not run. `saved` are definitions that
+    a managed-save image or a snapshot may bring back. `busy` while it is migrated, saved or dumped.
     """
 
     name: str
     uuid: str
     active: bool
     autostart: bool = False
-    saved: bool = False
     persistent: tuple[Nic, ...] = ()
     live: tuple[Nic, ...] = ()
     persistent_xml: str = field(default="", repr=False)
     live_xml: str = field(default="", repr=False)
+    saved: tuple[SavedState, ...] = ()
+    busy: bool = False
+
+    @property
+    def nics(self) -> tuple[Nic, ...]:
+        """Of every definition that the guest has or may get back."""
+        return (*self.persistent, *self.live, *(nic for state in self.saved for nic in state.nics))
+
+    @property
+    def managed_save(self) -> SavedState | None:
+        return next((state for state in self.saved if state.name == MANAGED_SAVE), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +86,39 @@ class Binding:
     filterref: FilterRef
 
 
+class FilterFile(StrEnum):
+    """libvirt's own file of a filter, which it reads at its next start or reload, beside what it holds now."""
+
+    SAME = "same"
+    ABSENT = "absent"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveFilter:
-    """A filter that libvirt holds. `owned` says that it carries our mark: only then it may be deleted."""
+    """A filter that libvirt holds. `owned` says that it carries our mark: only then it may be deleted.
+
+    `temporary` ones carry the mark of a copy that lives for one roll-out.
+    """
 
     definition: NwFilter
     uuid: str
     owned: bool
     xml: str = field(default="", repr=False)
+    file: FilterFile = FilterFile.SAME
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One inspection of a host. `gated` are the ports that our gate holds closed."""
+    """One inspection of a host. `gated` are the ports that our gate holds closed, `devices` the network's devices."""
 
     domains: tuple[Domain, ...] = ()
     filters: tuple[LiveFilter, ...] = ()
     bindings: tuple[Binding, ...] = ()
     kernel: KernelRules = KernelRules()
     gated: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
 
     def domain(self, name: str) -> Domain | None:
         return next((domain for domain in self.domains if domain.name == name), None)

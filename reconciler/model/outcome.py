@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.errors import ReconcilerError
@@ -73,7 +74,10 @@ class InterfaceProof:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a plan's execution ended. Only a failed one has `reverted` steps; `unreverted` could not be taken back."""
+    """How a plan's execution ended. Only a failed one has `reverted` steps; `unreverted` could not be taken back.
+
+    `timings` are the seconds that each step took, by its id.
+    """
 
     run: str
     done: tuple[Step, ...] = ()
@@ -81,6 +85,7 @@ class Execution:
     error: ReconcilerError | None = None
     reverted: tuple[Step, ...] = ()
     unreverted: tuple[tuple[Step, ReconcilerError], ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

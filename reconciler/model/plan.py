@@ -5,187 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.model.filter import FilterRef
+from reconciler.model.actions import Action, DefineFilter, DefineGuest
 from reconciler.model.site import Disruption
-
-
-@dataclass(frozen=True, slots=True)
-class DefineFilter:
-    """Define a filter, new or in place of `previous_xml`. libvirt builds new rules before it drops the old."""
-
-    name: str
-    xml: str
-    previous_xml: str | None
-
-    kind = "define-filter"
-
-    @property
-    def target(self) -> str:
-        return f"filter/{self.name}"
-
-    def describe(self) -> str:
-        return f"{'redefine' if self.previous_xml else 'define'} filter {self.name}"
-
-    def inverse(self) -> Action:
-        if self.previous_xml is None:
-            return UndefineFilter(self.name, self.xml)
-        return DefineFilter(self.name, self.previous_xml, self.xml)
-
-
-@dataclass(frozen=True, slots=True)
-class UndefineFilter:
-    """Undefine a filter of ours that nothing reaches any more."""
-
-    name: str
-    previous_xml: str
-
-    kind = "undefine-filter"
-
-    @property
-    def target(self) -> str:
-        return f"filter/{self.name}"
-
-    def describe(self) -> str:
-        return f"undefine filter {self.name}"
-
-    def inverse(self) -> Action:
-        return DefineFilter(self.name, self.previous_xml, None)
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeLiveFilterref:
-    """Change the filter of a running guest's interface behind the closed gate of its port."""
-
-    guest: str
-    mac: str
-    port: str
-    filterref: FilterRef | None
-    previous: FilterRef | None
-
-    kind = "change-live-filterref"
-
-    @property
-    def target(self) -> str:
-        return f"guest/{self.guest}"
-
-    def describe(self) -> str:
-        new = self.filterref.filter if self.filterref else "no filter"
-        return f"switch {self.guest}'s port {self.port} to {new}, closed meanwhile"
-
-    def inverse(self) -> Action:
-        return ChangeLiveFilterref(self.guest, self.mac, self.port, self.previous, self.filterref)
-
-
-@dataclass(frozen=True, slots=True)
-class DefineGuest:
-    """Replace a guest's persistent definition; the running guest is not touched."""
-
-    guest: str
-    xml: str
-    previous_xml: str
-
-    kind = "define-guest"
-
-    @property
-    def target(self) -> str:
-        return f"guest/{self.guest}"
-
-    def describe(self) -> str:
-        return f"write {self.guest}'s persistent definition"
-
-    def inverse(self) -> Action:
-        return DefineGuest(self.guest, self.previous_xml, self.xml)
-
-
-@dataclass(frozen=True, slots=True)
-class SetAutostart:
-    guest: str
-    autostart: bool
-
-    kind = "set-autostart"
-
-    @property
-    def target(self) -> str:
-        return f"guest/{self.guest}"
-
-    def describe(self) -> str:
-        return f"turn autostart of {self.guest} {'on' if self.autostart else 'off'}"
-
-    def inverse(self) -> Action:
-        return SetAutostart(self.guest, not self.autostart)
-
-
-@dataclass(frozen=True, slots=True)
-class StartGuest:
-    """Start a guest that the site wants running. It stays up when a later step fails."""
-
-    guest: str
-
-    kind = "start-guest"
-
-    @property
-    def target(self) -> str:
-        return f"guest/{self.guest}"
-
-    def describe(self) -> str:
-        return f"start guest {self.guest}"
-
-    def inverse(self) -> None:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class RebuildPort:
-    """Have libvirt build a port's rules again behind its closed gate: identical XML alone rebuilds nothing."""
-
-    guest: str
-    mac: str
-    port: str
-    filterref: FilterRef
-
-    kind = "rebuild-port"
-
-    @property
-    def target(self) -> str:
-        return f"guest/{self.guest}"
-
-    def describe(self) -> str:
-        return f"rebuild the rules of {self.guest}'s port {self.port}, closed meanwhile"
-
-    def inverse(self) -> None:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenGate:
-    """Open a port that an interrupted run left closed, once its rules are proven; or forget a port that is gone."""
-
-    port: str
-    guest: str | None
-
-    kind = "open-gate"
-
-    @property
-    def target(self) -> str:
-        return f"guest/{self.guest}" if self.guest else f"port/{self.port}"
-
-    def describe(self) -> str:
-        return f"open the gate of port {self.port}"
-
-    def inverse(self) -> None:
-        return None
-
-
-Action = (
-    DefineFilter
-    | UndefineFilter
-    | ChangeLiveFilterref
-    | DefineGuest
-    | SetAutostart
-    | StartGuest
-    | RebuildPort
-    | OpenGate
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +36,15 @@ class Step:
 class WaitReason(StrEnum):
     POLICY = "policy"
     UNSUPPORTED = "unsupported"
+    BUSY = "busy"
+    SUSPENDED = "suspended"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A difference that this plan leaves: policy forbids its step, or this version cannot make it."""
+    """A difference that this plan leaves: policy forbids its step, this version cannot make it,
+    it is suspended, or another host has to release an address first."""
 
     target: str
     what: str
@@ -229,8 +54,23 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One of several ways to the same filters and its cost. `chosen` is the plan's; `why` says why, or why not."""
+
+    name: str
+    rebuilds: int
+    seconds: float
+    disruption: Disruption
+    chosen: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Ordered steps for one host and one commit. `digest` changes with anything that the steps would do."""
+    """Ordered steps for one host and one commit. `digest` changes with anything that the steps would do.
+
+    `ways` are those that were compared, where there was more than one.
+    """
 
     source: str
     host: str
@@ -238,6 +78,7 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
     notes: tuple[str, ...] = ()
     digest: str = ""
+    ways: tuple[Way, ...] = ()
 
     @property
     def rebuilds(self) -> int:

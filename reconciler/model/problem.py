@@ -22,3 +22,12 @@ class Problem:
     message: str
     hint: str = ""
     severity: Severity = Severity.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something in a site's folders that is no file to read: the id of the check that says so, and a sentence."""
+
+    path: str
+    id: str
+    message: str

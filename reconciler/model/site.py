@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest
+from reconciler.model.ignore import Ignore
 from reconciler.model.problem import Problem
 
 
@@ -38,16 +39,58 @@ class Segment:
     gateways: tuple[IPv4Address | IPv6Address, ...] = ()
 
 
+class OnTimeout(StrEnum):
+    """What becomes of a guest that does not shut down in time: it stays up and the run ends, or it is killed."""
+
+    ABORT = "abort"
+    DESTROY = "destroy"
+
+
+class Rollout(StrEnum):
+    """How a changed shared filter reaches the guests: with the fewest rebuilds, or one guard after another."""
+
+    CHEAPEST = "cheapest"
+    CANARY = "canary"
+
+
+class Strategy(StrEnum):
+    """How changed filters come into force: while guests run, or by staged files and a restart of the daemon."""
+
+    LIVE = "live"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hours in which more is allowed: on these days (Monday is 0) from one time up to another, perhaps of the next day.
+
+    Times are minutes since midnight on the clock of `zone` (an IANA name).
+    """
+
+    days: frozenset[int]
+    begin: int
+    end: int
+    zone: str
+    allow: Disruption
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a run may do unasked. `disruption` is the most; more waits for `--allow`.
+    """What a run may do unasked. `disruption` is the most; more waits for `--allow`, or for one of the `windows`.
 
     `forbid_widening` makes `check --base` refuse a change that lets more frames through without saying why.
+    `shutdown_seconds` is how long a guest may take to shut down; `max_down` how many may be down at once.
     """
 
     disruption: Disruption = Disruption.REBUILD
     prune: bool = False
     forbid_widening: bool = False
+    windows: tuple[Window, ...] = ()
+    shutdown_seconds: int = 120
+    on_timeout: OnTimeout = OnTimeout.ABORT
+    max_down: int = 1
+    rollout: Rollout = Rollout.CHEAPEST
+    strategy: Strategy = Strategy.LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +102,7 @@ class Desired:
     segments: tuple[Segment, ...] = ()
     hosts: tuple[str, ...] = ()
     policy: Policy = Policy()
+    ignore: tuple[Ignore, ...] = ()
     source: str = ""
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
 
 from reconciler.model.kernel import Family, KernelChain, KernelRule, Ruleset
@@ -30,6 +30,12 @@ class RuleDifference:
     chain: str
     expected: tuple[str, ...] | None
     actual: tuple[str, ...] | None
+
+    def only_adds(self, texts: Set[str]) -> bool:
+        """Whether the chain is right once these rules are taken out of it."""
+        if self.expected is None or self.actual is None:
+            return False
+        return self.expected == tuple(text for text in self.actual if text not in texts)
 
 
 def rule_differences(expected: Expected, actual: Ruleset) -> tuple[RuleDifference, ...]:

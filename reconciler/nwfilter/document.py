@@ -13,6 +13,7 @@ from itertools import accumulate
 from xml.parsers import expat
 
 from reconciler.model.origin import Origin
+from reconciler.nwfilter.mend_text import typographic_quotes
 from reconciler.nwfilter.syntax import FilterSyntax
 
 _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
@@ -23,6 +24,7 @@ _ATTRIBUTE = re.compile(rb"""\s+([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 _CONTINUATION_BYTE = re.compile(rb"[\x80-\xbf]")
 _ENTITY = re.compile("&(?!(?:amp|lt|gt|quot|apos);)[^&;]+;")
+_STRAIGHT_QUOTES = "write straight quotes: ' or \""
 _UNDEFINED = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
 _MISMATCH = expat.errors.codes[expat.errors.XML_ERROR_TAG_MISMATCH]
 
@@ -65,6 +67,11 @@ class Document:
         if attribute is not None:
             offset = self._value_offsets(element).get(attribute, offset)
         return self._position(offset)
+
+    def value_span(self, element: Element, attribute: str) -> tuple[int, int]:
+        """The bytes of an attribute's value as it is written, without its quotes."""
+        start = self._value_offsets(element)[attribute]
+        return start, self.source.index(self.source[start - 1 : start], start)
 
     def _value_offsets(self, element: Element) -> dict[str, int]:
         """Where the values of an element's attributes start; the first of a name, as in `_without_prefixes`."""
@@ -190,11 +197,15 @@ def _malformed(source: bytes, error: expat.ExpatError, unclosed: Element | None,
     start = _offset(text, line, column)
     if text[start : start + 1] in _TYPOGRAPHIC_QUOTES:
         message = f"typographic quote {text[start]} around an attribute's value"
-        return FilterSyntax(message, line, column, "write straight quotes: ' or \"", "xml-typographic-quotes", path)
+        return FilterSyntax(message, line, column, _STRAIGHT_QUOTES, "xml-typographic-quotes", path)
     if dash := _TYPOGRAPHIC_DASH.search(text, text.rfind("\n", 0, start) + 1):
         line, column = _line_and_column(text, dash.start())
         message = f"typographic dash in the comment mark {dash[0]}"
         return FilterSyntax(message, line, column, "write comments as <!-- … -->", "xml-typographic-dashes", path)
+    if quote := next(typographic_quotes(text), None):
+        line, column = _line_and_column(text, quote[0])
+        message = f"typographic quote {text[quote[0]]} around an attribute's value"
+        return FilterSyntax(message, line, column, _STRAIGHT_QUOTES, "xml-typographic-quotes", path)
     if error.code == _UNDEFINED and (entity := _ENTITY.search(text, start)):
         line, column = _line_and_column(text, entity.start())
     message = f"the XML is malformed: {expat.errors.messages[error.code]}"

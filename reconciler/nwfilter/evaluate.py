@@ -44,7 +44,9 @@ class Evaluator:
     @classmethod
     def on(cls, rules: KernelRules, walker: Callable[[Ruleset], Walker] = Walker) -> Evaluator:
         """The rules of one reading of a host."""
-        return cls(rules.ethernet, rules.ipv4, rules.ipv6, rules.inet, walker=walker)
+        ipv4 = None if Family.IPV4 in rules.unheeded else rules.ipv4
+        ipv6 = None if Family.IPV6 in rules.unheeded else rules.ipv6
+        return cls(rules.ethernet, ipv4, ipv6, rules.inet, walker=walker)
 
     def case(self, case: Question, port: str) -> Verdict:
         """The fate of a case's frame: from the port to the outside, or the other way."""

@@ -64,3 +64,8 @@ def unguarded_filterref(interface: Interface) -> FilterRef:
 def mark_uuid(name: str) -> str:
     """The uuid of a filter that we create: our mark. libvirt drops comments and unknown attributes, and keeps this."""
     return str(uuid5(_MARK_NAMESPACE, name))
+
+
+def temporary_uuid(name: str) -> str:
+    """The uuid of a copy that lives for one roll-out: whoever finds it later knows that it was left behind."""
+    return str(uuid5(_MARK_NAMESPACE, f"temporary:{name}"))

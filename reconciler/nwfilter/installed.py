@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from reconciler.model.filter import FilterRef
-from reconciler.model.kernel import KernelChain, KernelRule, KernelRules, Ruleset
+from reconciler.model.kernel import Family, ForeignRule, KernelChain, KernelRule, KernelRules, Ruleset
 from reconciler.nwfilter.compare_rules import PACKET_HOOKS, SHARED_CHAINS, RuleDifference, rule_differences
 from reconciler.nwfilter.expand import expand
+from reconciler.nwfilter.foreign import Foreign
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.variables import Lookup
+from reconciler.nwfilter.wanted import packet_families
+
+
+def are_all_missing(differences: Sequence[RuleDifference]) -> bool:
+    """Whether a port has none of its rules: then they are one drift, and not one for each chain."""
+    return bool(differences) and all(difference.actual is None for difference in differences)
+
 
 _INTERFACES = ("in-interface", "out-interface", "physdev-in", "physdev-out")
 
@@ -19,7 +27,9 @@ class Installed:
 
     def __init__(self, rules: KernelRules) -> None:
         self._families = [_PortIndex(ruleset) for ruleset in rules.rulesets]
+        self._foreign = [Foreign(ruleset) for ruleset in rules.rulesets if not ruleset.family.of_nft]
         self._backend = rules.backend
+        self._unheeded = rules.unheeded
 
     def differences(self, lookup: Lookup, filterref: FilterRef, mac: str, port: str) -> tuple[RuleDifference, ...]:
         """Chains of a port that are not what its filterref asks for.
@@ -31,6 +41,14 @@ class Installed:
         except CannotInstantiate:
             return ()
         return tuple(d for family in self._families for d in rule_differences(expected, family.of_port(port)))
+
+    def foreign(self, port: str, bridge: str | None = None) -> tuple[ForeignRule, ...]:
+        """Rules of others that name a port, or let its frames pass its chains by."""
+        return tuple(rule for family in self._foreign for rule in family.rules(port, bridge))
+
+    def unheeded(self, lookup: Lookup, filter_name: str) -> tuple[Family, ...]:
+        """Families for which a filter has packet-level rules that no bridged packet meets."""
+        return tuple(sorted(self._unheeded & packet_families(lookup, filter_name)))
 
 
 class _PortIndex:

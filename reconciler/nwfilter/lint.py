@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from reconciler.errors import did_you_mean
 from reconciler.model.filter import NwFilter, is_valid_parameter
 from reconciler.model.problem import Problem, Severity
 from reconciler.nwfilter.document import Document, Element, read_document
@@ -93,14 +94,16 @@ class _Linter:
         for attribute in element.attributes if known is not None else ():
             if known is not None and attribute not in known:
                 message = f"<{element.name}> has no attribute {attribute}; libvirt drops it"
-                yield self._problem("filter-unknown-attribute", element, attribute, message)
+                hint = did_you_mean(attribute, known)
+                yield self._problem("filter-unknown-attribute", element, attribute, message, hint)
         if element.name != "uuid" and element.text.strip():
             message = f"text in <{element.name}> means nothing: '{element.text.strip()[:40]}'"
             yield self._problem("filter-stray-text", element, None, message, "remove it, or make it a comment")
         for child in element.children:
             if child.name not in _CHILDREN.get(element.name, ()):
                 message = f"<{child.name}> is unknown in <{element.name}>; libvirt drops it"
-                yield self._problem("filter-unknown-element", child, None, message)
+                hint = did_you_mean(child.name, _CHILDREN.get(element.name, ()))
+                yield self._problem("filter-unknown-element", child, None, message, hint)
             else:
                 yield from self._vocabulary(child)
 
@@ -169,6 +172,8 @@ class _Linter:
         if own is None or element.name not in ETHERNET_PROTOCOLS or element.name in (own, "mac"):
             return None
         message = f"<{element.name}> matches nothing in the chain {chain}: other frames come there"
+        if element.name == "stp":  # libvirt asks for its destination alone, and no ethertype
+            message = f"<stp> finds no BPDU in the chain {chain}, but any frame there to 01:80:c2:00:00:00"
         hint = f"write <{own}>, or move the rule to a filter with another chain"
         return self._problem("filter-chain-protocol", element, None, message, hint)
 

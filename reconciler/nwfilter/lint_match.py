@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from reconciler.errors import did_you_mean
 from reconciler.model.origin import Origin
 from reconciler.model.problem import Problem, Severity
 from reconciler.nwfilter.document import Document, Element
@@ -81,7 +82,7 @@ class _Matches:
         for name in element.attributes:
             if name not in table and name != "match":
                 message = f"<{self.protocol}> has no attribute {name}: libvirt drops it and matches more"
-                yield self._problem("filter-unknown-attribute", name, message, element=element)
+                yield self._problem("filter-unknown-attribute", name, message, did_you_mean(name, table), element)
         match = element.attributes.get("match")
         if match is not None and match not in ("yes", "no"):
             message = f"libvirt takes match='{match}' for yes"
@@ -144,9 +145,9 @@ class _Matches:
             yield self._problem("filter-variable", name, message, "write the value out", element)
         other = _wrong_family(variable, kind)
         if other:
-            message = (
-                f"<{self.protocol}> matches {other}, and {text} holds the other family: no port can use this filter"
-            )
+            message = f"<{self.protocol}> matches {other}, and {text} holds the other family: "
+            # A length of IPv6 is no length of IPv4: ebtables 1.8.9 refuses /64, and 1.8.11 takes it for 0.0.0.64.
+            message += "it matches other addresses" if kind in _MASKS else "no port can use this filter"
             hint = "use <ipv6> for $IPV6 and <ip> for $IP"
             yield self._problem("filter-family", name, message, hint, element)
 

@@ -39,6 +39,14 @@ def parse_filter(text: bytes | str, path: str = "") -> NwFilter:
     return read_filter(read_document(text, path), _raise)
 
 
+def parse_dump(text: bytes | str, path: str = "") -> NwFilter:
+    """As parse_filter, of what libvirt prints. It has taken the filter, so what it may refuse is no question any more.
+
+    libvirt 11 prints two elements of a rule that 9.0 would not read again: ports first, their protocol after them.
+    """
+    return read_filter(read_document(text, path), lambda _refused: None)
+
+
 def read_filter(document: Document, reject: Reject) -> NwFilter:
     """As parse_filter; with a `reject` that returns, the rest is read on, without what was rejected."""
     return _Reader(document, reject).filter()

@@ -62,8 +62,8 @@ def rules_of(expected: Expected) -> KernelRules:
 def with_sources(rules: KernelRules, expected: Expected) -> KernelRules:
     """Rules read back, those of one port with the filter's rule that asked for them, where any did."""
     sourced = {each.family: _with_sources(each, expected.of(each.family)) for each in rules.rulesets}
-    packets = (sourced.get(family) for family in (Family.IPV4, Family.IPV6, Family.NFT_INET))
-    return KernelRules(sourced[rules.ethernet.family], *packets)
+    ipv4, ipv6, inet = (sourced.get(family) for family in (Family.IPV4, Family.IPV6, Family.NFT_INET))
+    return replace(rules, ethernet=sourced[rules.ethernet.family], ipv4=ipv4, ipv6=ipv6, inet=inet)
 
 
 _Sources = dict[KernelRule, RuleSource]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.errors import UsageError, did_you_mean
+from reconciler.model.coverage import Unmanaged
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.kernel import Backend
 from reconciler.model.live import Live, Nic
+from reconciler.model.site import Desired
 from reconciler.nwfilter.battery import Address
 from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.guard import unguarded_filterref
+from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.variables import closure
+from reconciler.nwfilter.wanted import wanted_filters
 
 PORT = "port"
 """The port of rules that are foretold without a host."""
@@ -38,6 +42,18 @@ def unmentioned(guest: Guest, live: Live) -> Iterator[Nic]:
     domain = live.domain(guest.name)
     mentioned = {interface.mac for interface in guest.interfaces}
     return (nic for nic in (domain.live if domain else ()) if nic.mac not in mentioned)
+
+
+def unmanaged(desired: Desired, live: Live, host: str) -> Unmanaged:
+    """What a host has beside its part of the site."""
+    guests = desired.guests_on(host)
+    names = {guest.name for guest in guests}
+    wanted = {definition.name for definition in wanted_filters(desired, host)} | STOCK_FILTERS.keys()
+    return Unmanaged(
+        tuple(domain.name for domain in live.domains if domain.name not in names),
+        tuple((guest.name, nic.mac) for guest in guests for nic in unmentioned(guest, live)),
+        tuple(held.definition.name for held in live.filters if held.definition.name not in wanted),
+    )
 
 
 def running_nic(guest: str, mac: str, live: Live) -> Nic | None:

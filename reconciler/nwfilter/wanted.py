@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.model.filter import NwFilter, Rule
 from reconciler.model.guest import Attach
+from reconciler.model.kernel import Family
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import guard_filter
 from reconciler.nwfilter.variables import Lookup, closure
@@ -43,10 +44,19 @@ def visible_families(lookup: Lookup, name: str) -> frozenset[int]:
 
 def has_packet_rules(lookup: Lookup, name: str) -> bool:
     """Whether libvirt makes iptables or ip6tables rules for a port under this filter."""
-    return any(
-        isinstance(entry, Rule) and entry.matches and entry.matches[0].protocol not in _ETHERNET
+    return bool(packet_families(lookup, name))
+
+
+def packet_families(lookup: Lookup, name: str) -> frozenset[Family]:
+    """For which families libvirt makes packet-level rules for a port under this filter."""
+    protocols = (
+        entry.matches[0].protocol
         for definition in reached(lookup, name)
         for entry in definition.entries
+        if isinstance(entry, Rule) and entry.matches
+    )
+    return frozenset(
+        Family.IPV6 if protocol.endswith("v6") else Family.IPV4 for protocol in protocols if protocol not in _ETHERNET
     )
 
 

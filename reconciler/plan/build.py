@@ -4,105 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from datetime import datetime
+from types import MappingProxyType
 
+from reconciler.model.actions import DefineFilter
 from reconciler.model.live import Live
-from reconciler.model.plan import DefineFilter, Plan, Step, UndefineFilter, Waiting, WaitReason
+from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
-from reconciler.nwfilter.format import format_filter
-from reconciler.nwfilter.guard import mark_uuid
 from reconciler.nwfilter.stock import STOCK_FILTERS
-from reconciler.nwfilter.wanted import wanted_filters
-from reconciler.plan.guests import GuestPlanner
-from reconciler.plan.handover import held_elsewhere, with_hand_overs
-from reconciler.plan.learning import learners
-from reconciler.plan.order import StepCycle, held_back, ordered
+from reconciler.plan.allowance import allowed_disruption
+from reconciler.plan.filters import FilterPlan, plan_filters, prune_steps
+from reconciler.plan.ground import Ground
+from reconciler.plan.guests import guest_steps
+from reconciler.plan.handover import with_hand_overs
+from reconciler.plan.holding import Holds
+from reconciler.plan.order import held_back, ordered
+from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
+from reconciler.plan.refusals import Refusals
+from reconciler.plan.restarts import one_after_another, owed_steps
 
-REBUILD_SECONDS = 1.8
-"""One binding's rebuild where this host has recorded none of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What things cost on this host, in seconds."""
-
-    rebuild: float = REBUILD_SECONDS
-    write: float = 0.01
+__all__ = ["Rates", "digest", "make_plan"]
 
 
 def make_plan(
-    desired: Desired, live: Live, host: str, allow: Disruption | None = None, rates: Rates | None = None
+    desired: Desired,
+    live: Live,
+    host: str,
+    allow: Disruption | None = None,
+    rates: Rates | None = None,
+    *,
+    now: datetime | None = None,
+    holds: Holds = MappingProxyType({}),
+    owed: Iterable[str] = (),
 ) -> Plan:
     """The steps that bring `live` to `desired` on one host.
 
-    Steps above the policy's disruption (or `allow`, where that is more) wait, and whatever must follow them too.
+    Steps above what the policy allows `now` (or `allow`, where that is more) wait, and whatever must follow them too.
+    `owed` are guests that an interrupted run shut down: they are started whatever the policy says.
     """
     rates = rates or Rates()
     reach = Reach(live)
-    filters = tuple(_filter_steps(desired, live, host, reach, rates))
-    redefined = frozenset(step.action.name for step in filters if isinstance(step.action, DefineFilter))
-    planner = GuestPlanner(desired, live, host, redefined, reach, rates.rebuild)
-    guests = tuple(planner.steps())
-    changes = with_hand_overs((*filters, *guests), desired, live, host)
-    steps = (*changes, *_prune_steps(desired, live, host, reach, changes))
-    most = max(desired.policy.disruption, allow or Disruption.NONE)
-    refusals = {
-        **dict.fromkeys(_circles(steps), _CIRCLE),
-        **{step: _held(guest) for step, guest in held_elsewhere(changes, desired, live, host).items()},
-        **{step: _learned(guest) for step, guest in learners(filters, desired, live, host, reach).items()},
-    }
-    reasons = {step.id: reason for step in steps if (reason := _forbidden(step, most, refusals))}
-    held = held_back(steps, lambda step: step.id in reasons)
-    waits = tuple(_waiting(step, reasons.get(step.id, _FOLLOWS)) for step in steps if step.id in held)
+    most = allowed_disruption(desired.policy, now, allow)
+    filters = plan_filters(desired, live, host, most, rates)
+    ground = Ground(desired, live, host, filters.redefined, reach, rates)
+    steps = _all_steps(filters, ground, owed)
+    refusals = Refusals(steps, filters, ground, reach, most, holds)
+    held = held_back(steps, lambda step: refusals.of(step) is not None)
+    waits = tuple(refusals.waiting(step) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
-    notes = tuple(_notes(filters, desired, reach))
-    plan = Plan(desired.source, host, chosen, (*planner.waiting, *waits), notes)
+    notes = tuple(_notes(filters.steps, desired, reach))
+    plan = Plan(desired.source, host, chosen, (*ground.waiting, *waits), notes, ways=filters.ways)
     return replace(plan, digest=digest(plan))
 
 
-_Reason = tuple[WaitReason, str]
-_FOLLOWS: _Reason = (WaitReason.POLICY, "it follows a step that waits")
-_CIRCLE: _Reason = (
-    WaitReason.UNSUPPORTED,
-    "addresses are exchanged in a circle: withdraw one of them in a commit of its own first",
-)
-
-
-def _forbidden(step: Step, most: Disruption, refusals: Mapping[str, _Reason]) -> _Reason | None:
-    if step.disruption > most:
-        return WaitReason.POLICY, f"`apply --allow {step.disruption}` does it"
-    return refusals.get(step.id)
-
-
-def _held(guest: str) -> _Reason:
-    hint = f"guest {guest}, which this site does not have here, still runs with the address: stop it first"
-    return WaitReason.UNSUPPORTED, hint
-
-
-def _learned(guest: str) -> _Reason:
-    hint = (
-        f"libvirt would let guest {guest} choose its own IP, which its filterref does not set: give the new rules to "
-    )
-    return WaitReason.UNSUPPORTED, hint + "a filter of another name, and choose that one"
-
-
-def _circles(steps: tuple[Step, ...]) -> frozenset[str]:
-    """Ids of all steps that wait for each other in a circle."""
-    found: set[str] = set()
-    while True:
-        try:
-            ordered(step for step in steps if step.id not in found)
-        except StepCycle as cycle:
-            found.update(cycle.ids)
-        else:
-            return frozenset(found)
-
-
-def _waiting(step: Step, reason: _Reason) -> Waiting:
-    why, hint = reason
-    return Waiting(step.action.target, step.action.describe(), why, hint, step.disruption)
+def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str]) -> tuple[Step, ...]:
+    desired, live, host = ground.desired, ground.live, ground.host
+    guests = tuple(filters.follow(step) for step in guest_steps(ground))
+    planned = frozenset(step.id for step in guests)
+    changes = (*filters.steps, *guests, *owed_steps(owed, planned, ground))
+    changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
+    changes = one_after_another(changes, desired.guests, desired.policy.max_down)
+    return (*changes, *prune_steps(desired, live, host, changes))
 
 
 def digest(plan: Plan) -> str:
@@ -110,41 +75,6 @@ def digest(plan: Plan) -> str:
     actions = [[step.id, asdict(step.action), list(step.after)] for step in plan.steps]
     text = json.dumps([plan.source, plan.host, actions], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _filter_steps(desired: Desired, live: Live, host: str, reach: Reach, rates: Rates) -> Iterator[Step]:
-    for wanted in wanted_filters(desired, host):
-        held = live.filter(wanted.name)
-        if held is not None and held.definition == wanted:
-            continue
-        rebuilds = len(reach.bindings(wanted.name)) if held else 0
-        xml = format_filter(wanted, held.uuid if held else mark_uuid(wanted.name))
-        yield Step(
-            f"filter:{wanted.name}",
-            DefineFilter(wanted.name, xml, held.xml if held else None),
-            "its definition differs from the site" if held else "the site has it, libvirt does not",
-            Disruption.REBUILD if rebuilds else Disruption.NONE,
-            rebuilds,
-            rates.write + rebuilds * rates.rebuild,
-            after=tuple(f"filter:{name}" for name in wanted.references),
-        )
-
-
-def _prune_steps(desired: Desired, live: Live, host: str, reach: Reach, changes: tuple[Step, ...]) -> Iterator[Step]:
-    if not desired.policy.prune:
-        return
-    wanted = {definition.name for definition in wanted_filters(desired, host)}
-    orphans = {f.definition.name for f in live.filters if f.owned and f.definition.name not in wanted}
-    gone = frozenset(orphans)
-    while kept := {name for name in gone if reach.needed_by(name, desired, gone)}:
-        gone -= kept
-    for name in sorted(gone):
-        held = live.filter(name)
-        referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
-        if held is not None:
-            after = (*(step.id for step in changes), *referrers)
-            reason = "it carries our mark, and the site has it no more"
-            yield Step(f"prune:{name}", UndefineFilter(name, held.xml), reason, after=after)
 
 
 def _notes(filters: tuple[Step, ...], desired: Desired, reach: Reach) -> Iterator[str]:

@@ -1,191 +1,93 @@
-"""Steps that change guests: their filterrefs live and in their persistent definition, autostart, power, gates."""
+"""Steps that change guests: what is stored of them, autostart and power; the rest is in `running` and `saved`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.domain.rewrite import set_filterref
-from reconciler.model.filter import FilterRef, NwFilter
+from reconciler.domain.match import match_nics
+from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
+from reconciler.model.actions import DefineGuest, SetAutostart, StartGuest
+from reconciler.model.drift import Layer
+from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface, Power
-from reconciler.model.live import FILTERED_KINDS, Domain, Live, Nic
-from reconciler.model.plan import (
-    Action,
-    ChangeLiveFilterref,
-    DefineGuest,
-    OpenGate,
-    RebuildPort,
-    SetAutostart,
-    StartGuest,
-    Step,
-    Waiting,
-    WaitReason,
-)
-from reconciler.model.site import Desired, Disruption
-from reconciler.nwfilter.guard import wanted_filterref
-from reconciler.nwfilter.installed import Installed
-from reconciler.nwfilter.variables import closure
-from reconciler.nwfilter.wanted import wanted_filters
-from reconciler.plan.reach import Reach
+from reconciler.model.live import FILTERED_KINDS, Domain, Nic
+from reconciler.model.plan import Step
+from reconciler.plan.ground import Ground
+from reconciler.plan.restarts import needs_restart, restart_steps, stop_step
+from reconciler.plan.running import new_bridge, running_steps
+from reconciler.plan.saved import saved_steps
+from reconciler.plan.strangers import Strangers
 
 
-class GuestPlanner:
-    """Collects the steps of all guests on one host, and what has to wait because this version cannot do it."""
+def guest_steps(ground: Ground) -> Iterator[Step]:
+    """The steps of all guests on the host, and of the ports that no guest of the site has."""
+    strangers = Strangers(ground)
+    ports: set[str] = set()
+    for guest in ground.desired.guests_on(ground.host):
+        domain = ground.live.domain(guest.name)
+        if domain is None:
+            continue
+        ports.update(nic.port for nic in domain.live if nic.port)
+        changes = (*running_steps(ground, strangers, guest, domain), *saved_steps(ground, guest, domain))
+        yield from changes
+        yield from _stored_steps(ground, guest, domain, tuple(step.id for step in changes))
+    yield from strangers.port_steps(frozenset(ports))
 
-    def __init__(
-        self,
-        desired: Desired,
-        live: Live,
-        host: str,
-        redefined: frozenset[str],
-        reach: Reach,
-        rebuild_seconds: float,
-    ) -> None:
-        self._desired = desired
-        self._live = live
-        self._host = host
-        self._redefined = redefined
-        self._reach = reach
-        self._seconds = rebuild_seconds
-        self._known: dict[str, NwFilter] = {f.definition.name: f.definition for f in live.filters}
-        self._known |= {definition.name: definition for definition in wanted_filters(desired, host)}
-        self._installed = Installed(live.kernel)
-        self._waiting: list[Waiting] = []
 
-    @property
-    def waiting(self) -> tuple[Waiting, ...]:
-        return tuple(self._waiting)
+def _stored_steps(ground: Ground, guest: Guest, domain: Domain, before: tuple[str, ...]) -> Iterator[Step]:
+    text, references = _stored_definition(ground, guest, domain)
+    done = list(before)
+    if text != domain.persistent_xml:
+        action = DefineGuest(guest.name, text, domain.persistent_xml)
+        step = ground.step(f"guest:{guest.name}", action, "its definition differs from the site", references, before)
+        done.append(step.id)
+        yield step
+    is_owned = domain.persistent and not ground.ignores(guest, "autostart", Layer.PERSISTENT)
+    if is_owned and guest.autostart is not None and guest.autostart != domain.autostart:
+        yield Step(f"autostart:{guest.name}", SetAutostart(guest.name, guest.autostart), "the site says so")
+    yield from _power_steps(ground, guest, domain, references, tuple(done))
+    if reason := needs_restart(ground, guest, domain):
+        yield from restart_steps(ground, guest, reason, done)
 
-    def steps(self) -> Iterator[Step]:
-        ports: set[str] = set()
-        for guest in self._desired.guests_on(self._host):
-            domain = self._live.domain(guest.name)
-            if domain is None:
-                continue
-            ports.update(nic.port for nic in domain.live if nic.port)
-            changes = tuple(self._live_steps(guest, domain))
-            yield from changes
-            yield from self._stored_steps(guest, domain, tuple(step.id for step in changes))
-        for port in sorted(self._live.gated - ports):
-            yield Step(
-                f"gate:{port}",
-                OpenGate(port, None),
-                "an interrupted run closed it, and the site has no guest for it",
-            )
 
-    def _live_steps(self, guest: Guest, domain: Domain) -> Iterator[Step]:
-        for interface in guest.interfaces:
-            nic = _nic(domain.live, interface.mac)
-            if domain.active and nic is None:
-                self._wait(guest, f"give {guest.name} an interface with the MAC {interface.mac}")
-            elif nic is not None:
-                yield from self._nic_steps(guest, interface, nic)
-
-    def _nic_steps(self, guest: Guest, interface: Interface, nic: Nic) -> Iterator[Step]:
-        if interface.bridge is not None and nic.kind == "bridge" and interface.bridge != nic.source:
-            self._wait(guest, f"move {interface.mac} from bridge {nic.source} to {interface.bridge}")
-        reference = wanted_filterref(guest.name, interface, nic.filterref, self._known.get)
-        if nic.port is None:
-            return
-        binding = self._live.binding(nic.port)
-        if nic.filterref != reference:
-            yield from self._switch(guest, interface, nic, reference)
-        elif binding is None or binding.filterref != reference:
-            yield self._rebuild(guest, interface, nic.port, reference, "its binding is not what its XML says")
-        elif not self._is_redefined(reference) and self._kernel_differs(reference, interface.mac, nic.port):
-            yield self._rebuild(
-                guest, interface, nic.port, reference, "its rules in the kernel are not what they should be"
-            )
-        elif nic.port in self._live.gated:
-            action = OpenGate(nic.port, guest.name)
-            yield self._step(f"gate:{nic.port}", action, "an interrupted run left it closed", (reference,))
-
-    def _switch(self, guest: Guest, interface: Interface, nic: Nic, reference: FilterRef) -> Iterator[Step]:
+def _stored_definition(ground: Ground, guest: Guest, domain: Domain) -> tuple[str, list[FilterRef]]:
+    """The guest's definition as it shall be, and the filters that it refers to then."""
+    text = domain.persistent_xml
+    references: list[FilterRef] = []
+    matched = match_nics((interface.mac for interface in guest.interfaces), domain.persistent)
+    for interface in guest.interfaces if domain.persistent else ():
+        nic = matched.get(interface.mac)
+        if nic is None:
+            if not ground.ignores(guest, interface.mac, Layer.PERSISTENT):
+                ground.wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")
+            continue
         if nic.kind not in FILTERED_KINDS:
-            self._wait(guest, f"filter {interface.mac}: libvirt filters no interface of type {nic.kind}")
-            return
-        assert nic.port is not None
-        action = ChangeLiveFilterref(guest.name, interface.mac, nic.port, reference, nic.filterref)
-        old = nic.filterref.filter if nic.filterref else "no filter"
-        reason = f"the running interface has {old}"
-        if nic.filterref is not None and nic.filterref.filter == reference.filter:
-            reason = f"its variables of {old} differ from the site"
-        yield self._step(f"live:{guest.name}:{interface.mac}", action, reason, (reference,), rebuilds=1)
-
-    def _rebuild(self, guest: Guest, interface: Interface, port: str, reference: FilterRef, reason: str) -> Step:
-        action = RebuildPort(guest.name, interface.mac, port, reference)
-        return self._step(f"rebuild:{port}", action, reason, (reference,), rebuilds=1)
-
-    def _stored_steps(self, guest: Guest, domain: Domain, before: tuple[str, ...]) -> Iterator[Step]:
-        text = domain.persistent_xml
-        references: list[FilterRef] = []
-        for interface in guest.interfaces:
-            if not domain.persistent:
-                continue
-            nic = _nic(domain.persistent, interface.mac)
-            if nic is None:
-                self._wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")
-                continue
-            reference = wanted_filterref(guest.name, interface, nic.filterref, self._known.get)
+            ground.wait_for_filter(guest, interface.mac, nic.kind)
+        elif not ground.leaves_unfiltered(guest, interface, Layer.PERSISTENT, nic.filterref):
+            reference = ground.reference(guest, interface, Layer.PERSISTENT, nic.filterref)
             references.append(reference)
-            text = set_filterref(text, interface.mac, reference)
-        done = list(before)
-        if text != domain.persistent_xml:
-            action = DefineGuest(guest.name, text, domain.persistent_xml)
-            step = self._step(f"guest:{guest.name}", action, "its definition differs from the site", references, before)
-            done.append(step.id)
-            yield step
-        if domain.persistent and guest.autostart is not None and guest.autostart != domain.autostart:
-            yield Step(f"autostart:{guest.name}", SetAutostart(guest.name, guest.autostart), "the site says so")
-        yield from self._power_steps(guest, domain, references, tuple(done))
-
-    def _power_steps(
-        self, guest: Guest, domain: Domain, references: list[FilterRef], before: tuple[str, ...]
-    ) -> Iterator[Step]:
-        if guest.hosts and guest.hosts[0] != self._host:
-            return
-        if guest.power is Power.RUNNING and not domain.active:
-            yield self._step(
-                f"start:{guest.name}", StartGuest(guest.name), "the site wants it running", references, before
-            )
-        if guest.power is Power.STOPPED and domain.active:
-            self._wait(guest, f"shut {guest.name} down")
-
-    def _step(
-        self,
-        identifier: str,
-        action: Action,
-        reason: str,
-        references: tuple[FilterRef, ...] | list[FilterRef],
-        before: tuple[str, ...] = (),
-        rebuilds: int = 0,
-    ) -> Step:
-        filters = tuple(
-            f"filter:{name}"
-            for r in references
-            for name in closure(self._known.get, r.filter)
-            if name in self._redefined
-        )
-        disruption = Disruption.REBUILD if rebuilds else Disruption.NONE
-        return Step(identifier, action, reason, disruption, rebuilds, rebuilds * self._seconds, (*filters, *before))
-
-    def _is_redefined(self, reference: FilterRef) -> bool:
-        """Whether a step of the plan makes libvirt rebuild this reference's bindings anyway."""
-        return bool(self._redefined.intersection(self._reach.closure(reference.filter)))
-
-    def _kernel_differs(self, reference: FilterRef, mac: str, port: str) -> bool:
-        return bool(self._installed.differences(self._known.get, reference, mac, port))
-
-    def _wait(self, guest: Guest, what: str) -> None:
-        waiting = Waiting(
-            f"guest/{guest.name}",
-            what,
-            WaitReason.UNSUPPORTED,
-            "this version does not; do it by hand",
-            Disruption.GUEST_RESTART,
-        )
-        if waiting not in self._waiting:
-            self._waiting.append(waiting)
+            text = set_filterref(text, nic.mac, reference)
+        text = _moved(ground, guest, interface, nic, text)
+    return text, references
 
 
-def _nic(nics: tuple[Nic, ...], mac: str) -> Nic | None:
-    return next((nic for nic in nics if nic.mac == mac), None)
+def _moved(ground: Ground, guest: Guest, interface: Interface, nic: Nic, text: str) -> str:
+    """With the bridge and the MAC that the site wants; the MAC last, since the interface is found by it."""
+    bridge = new_bridge(interface, nic)
+    if bridge and not ground.ignores(guest, f"{interface.mac}.bridge", Layer.PERSISTENT):
+        text = set_bridge(text, nic.mac, bridge)
+    if ground.ignores(guest, f"{interface.mac}.mac", Layer.PERSISTENT):
+        return text
+    return set_mac(text, nic.mac, interface.mac)
+
+
+def _power_steps(
+    ground: Ground, guest: Guest, domain: Domain, references: list[FilterRef], before: tuple[str, ...]
+) -> Iterator[Step]:
+    if (guest.hosts and guest.hosts[0] != ground.host) or ground.ignores(guest, "power", Layer.LIVE):
+        return
+    if guest.power is Power.RUNNING and not domain.active:
+        action = StartGuest(guest.name)
+        yield ground.step(f"start:{guest.name}", action, "the site wants it running", references, before)
+    if guest.power is Power.STOPPED and domain.active:
+        yield stop_step(ground, guest, "the site wants it stopped", before)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reconciler.model.actions import DefineFilter
 from reconciler.model.live import Live
-from reconciler.model.plan import DefineFilter, Step
+from reconciler.model.plan import Step
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import learns_addresses
+from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.reach import Reach
 
@@ -18,7 +20,8 @@ def learners(steps: Iterable[Step], desired: Desired, live: Live, host: str, rea
     The guest's own filterref comes after its filters, so what it will set does not help: the binding's counts.
     """
     before = {f.definition.name: f.definition for f in live.filters}
-    after = before | {definition.name: definition for definition in wanted_filters(desired, host)}
+    wanted = Tolerance(desired.ignore).filters(wanted_filters(desired, host), live)
+    after = before | {definition.name: definition for definition in wanted}
     return {
         step.id: binding.owner
         for step in steps

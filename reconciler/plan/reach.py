@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Interface
 from reconciler.model.live import Binding, Live
 from reconciler.model.site import Desired
@@ -27,19 +30,25 @@ class Reach:
         """Bindings that libvirt rebuilds when this filter changes."""
         return tuple(b for b in self._live.bindings if name in self.closure(b.filterref.filter))
 
-    def needed_by(self, name: str, desired: Desired, gone: frozenset[str]) -> str | None:
-        """Who still reaches a filter after the site is applied, `gone` filters left out; None when nobody does."""
+    def needed_by(
+        self, name: str, desired: Desired, gone: frozenset[str], wanted: Mapping[str, NwFilter]
+    ) -> str | None:
+        """Who still reaches a filter after the site is applied, `gone` filters left out; None when nobody does.
+
+        Filters are then as they are `wanted`.
+        """
         managed = {guest.name: guest.interfaces for guest in desired.guests}
+        later = self._definitions | dict(wanted)
         for domain in self._live.domains:
-            if domain.saved and name.startswith(f"guard-{domain.name.lower()}-"):
-                return f"saved state of guest/{domain.name}"
-            nics = (*domain.persistent, *domain.live)
-            for nic in nics:
-                wanted = _wanted_reference(domain.name, nic.mac, managed.get(domain.name, ()))
+            for state in domain.saved:
+                if any(nic.filterref and name in closure(later.get, nic.filterref.filter) for nic in state.nics):
+                    return f"{state.name} of guest/{domain.name}"
+            for nic in (*domain.persistent, *domain.live):
                 current = nic.filterref.filter if nic.filterref else None
-                if any(name in self.closure(r) for r in (wanted or current,) if r):
+                root = _wanted_reference(domain.name, nic.mac, managed.get(domain.name, ())) or current
+                if root and name in closure(later.get, root):
                     return f"guest/{domain.name}"
-        for referrer, definition in self._definitions.items():
+        for referrer, definition in later.items():
             if name in definition.references and referrer not in gone:
                 return f"filter/{referrer}"
         return None

@@ -8,9 +8,10 @@ from typing import Any
 from reconciler.errors import ReconcilerError, SiteError
 from reconciler.model.adoption import Omission
 from reconciler.model.change import Change, Proposal
-from reconciler.model.coverage import FilterCoverage, InterfaceStatus
+from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
 from reconciler.model.drift import Drift
 from reconciler.model.kernel import RuleSource
+from reconciler.model.mend import Mend
 from reconciler.model.outcome import Case, Execution, InterfaceProof
 from reconciler.model.plan import Plan, Step, Waiting
 from reconciler.model.problem import Problem
@@ -51,6 +52,20 @@ def problems(found: Iterable[Problem]) -> list[Document]:
     ]
 
 
+def mends(found: Iterable[Mend]) -> list[Document]:
+    return [
+        {
+            "id": mend.id,
+            "path": mend.origin.path,
+            "line": mend.origin.line,
+            "column": mend.origin.column,
+            "before": mend.before,
+            "after": mend.after,
+        }
+        for mend in found
+    ]
+
+
 def drift(found: Iterable[Drift]) -> list[Document]:
     return [
         {
@@ -59,6 +74,8 @@ def drift(found: Iterable[Drift]) -> list[Document]:
             "layer": str(each.layer),
             "desired": each.desired,
             "actual": each.actual,
+            "ignored": each.ignored is not None,
+            "reason": each.ignored,
         }
         for each in found
     ]
@@ -225,6 +242,15 @@ def statuses(found: Iterable[InterfaceStatus]) -> list[Document]:
         }
         for each in found
     ]
+
+
+def unmanaged(found: Unmanaged) -> Document:
+    """What the host has and the site does not name."""
+    return {
+        "guests": list(found.guests),
+        "interfaces": [{"guest": guest, "mac": mac} for guest, mac in found.interfaces],
+        "filters": list(found.filters),
+    }
 
 
 def execution(done: Execution | None) -> Document | None:

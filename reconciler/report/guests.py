@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from reconciler.model.coverage import Coverage, FilterCoverage, InterfaceStatus
+from reconciler.model.coverage import Coverage, FilterCoverage, InterfaceStatus, Unmanaged
+from reconciler.model.health import Finding, Health
 from reconciler.model.outcome import Case, InterfaceProof, Proof
 from reconciler.model.trace import PathStep, Trace
 from reconciler.report.text import PROOF_STYLES, escape
@@ -111,6 +112,15 @@ def _show_leaks(console: Console, interfaces: Iterable[InterfaceStatus]) -> None
         console.print(escape(told), style="dim")
 
 
+def show_unmanaged(console: Console, found: Unmanaged) -> None:
+    """A line a kind, for what nobody here looks after."""
+    interfaces = tuple(f"{guest} {mac}" for guest, mac in found.interfaces)
+    for kind, names in (("guest", found.guests), ("interface", interfaces), ("filter", found.filters)):
+        if names:
+            plural = "" if len(names) == 1 else "s"
+            console.print(escape(f"not of this site: {len(names)} {kind}{plural}: {_some(names)}"), style="dim")
+
+
 def show_filter_coverage(console: Console, filters: Iterable[FilterCoverage]) -> None:
     """Only filters that do something wrong: what leaks, what is stopped, and what no filter can stop."""
     by_rules: dict[tuple[str, ...], list[str]] = {}
@@ -142,3 +152,12 @@ def _some(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - MOST_NAMES} more" if len(every) > MOST_NAMES else ""
     return f"{', '.join(every[:MOST_NAMES])}{more}"
+
+
+def show_findings(console: Console, found: Iterable[Finding]) -> None:
+    """A line for each thing that was looked at, and what to do about those that are not well."""
+    styles = {Health.OK: "green", Health.WARNING: "yellow", Health.FAILED: "bold red"}
+    for each in found:
+        console.print(f"[{styles[each.health]}]{each.health:<7}[/] {each.id}: {escape(each.message)}")
+        if each.hint and each.health is not Health.OK:
+            console.print(f"        {escape(each.hint)}", style="dim")

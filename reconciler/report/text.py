@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reconciler.model.actions import DefineFilter
 from reconciler.model.change import Change, VerdictChange
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
-from reconciler.model.plan import DefineFilter, Plan, Step, Waiting
+from reconciler.model.plan import Plan, Step, Waiting
 from reconciler.model.problem import Problem
 
 if TYPE_CHECKING:
@@ -41,12 +42,23 @@ def problem_lines(problems: Iterable[Problem]) -> str:
     return "\n".join(lines)
 
 
+def unified_diff(path: str, before: bytes, after: bytes) -> str:
+    """How a file changes, as `diff -u` shows it; bytes that are no text are shown by an escape."""
+    from difflib import unified_diff as lines_of
+
+    old, new = (text.decode("utf-8", "backslashreplace").splitlines(keepends=True) for text in (before, after))
+    lines = lines_of(old, new, f"a/{path}", f"b/{path}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
 def show_drift(console: Console, drift: Iterable[Drift]) -> None:
     """One block an object, one line a field: what the host has, and what the site wants; of lists a line each."""
     for name, fields in groupby(drift, key=lambda each: each.object):
         console.print(name, style="bold")
         for each in fields:
             head = f"  [cyan]{each.layer:<10}[/] {escape(each.field)}:"
+            if each.ignored is not None:
+                head = f"  [yellow]ignored[/] ({escape(each.ignored)})\n{head}"
             if _is_long(each.actual) or _is_long(each.desired):
                 console.print(head)
                 _show_lists(console, each, each.field.rpartition(".")[2])

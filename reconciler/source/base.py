@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from reconciler.errors import SourceError
-from reconciler.source.commands import Commands
-from reconciler.source.tree import Snapshot, read_tree
+from reconciler.git.commands import Commands
+from reconciler.source.snapshot import Snapshot
+from reconciler.source.tree import read_tree
 
 
 def read_base(site: Path, reference: str) -> Snapshot:

@@ -6,20 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.errors import SourceError
-from reconciler.source.commands import Commands
+from reconciler.git.commands import Commands
+from reconciler.model.problem import Oddity
 from reconciler.source.folder import MAXIMUM_FILE_BYTES, SITE_FOLDERS
+from reconciler.source.snapshot import Snapshot, printable
 
 SITE_PREFIXES = ("state/", "")
+MAXIMUM_FILES = 20_000
+MAXIMUM_TREE_BYTES = 4 << 20
+MAXIMUM_SITE_BYTES = 256 << 20
+_FOLDER = "040000"
 _REGULAR_MODES = ("100644", "100755")
-_FOLDERS = tuple(f"{folder}/" for folder in SITE_FOLDERS)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One commit's site: its id and `{path relative to the site: content}`."""
-
-    commit: str
-    files: dict[str, bytes]
+_KINDS = {"120000": "a symbolic link", "160000": "a submodule", _FOLDER: "a folder"}
+_PLAIN = "a site holds plain files only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,43 +30,67 @@ class _Entry:
 
 
 def read_tree(commands: Commands, commit: str, prefixes: Iterable[str] = SITE_PREFIXES) -> Snapshot:
-    """The site under the first of `prefixes` that has one.
+    """The site under the first of `prefixes` that has one; `commit` may be a tree as well.
 
-    Raises `SourceError` when none has, and for anything but regular files of a sane size in the site's folders.
+    What is no plain file of a sane size is not read, and told in `odd`. Folders of a site hold no folders, so trees
+    are listed without recursion: a few objects can otherwise unfold to any number of paths. Raises `SourceError`
+    when there is no site, or more of it than any host could need.
     """
-    listing = commands.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit, what="list the commit's files")
-    entries = [_entry(line) for line in listing.split("\0") if line]
-    paths = {entry.path for entry in entries}
-    prefix = next((prefix for prefix in prefixes if f"{prefix}site.yaml" in paths), None)
+    prefix = _prefix(commands, commit, tuple(prefixes))
+    parts = _list(commands, commit, prefix, ("site.yaml", *SITE_FOLDERS))
+    folders = [part.path for part in parts if part.path in SITE_FOLDERS and part.mode == _FOLDER]
+    within = _list(commands, commit, prefix, [f"{name}/" for name in folders]) if folders else []
+    entries = [*(part for part in parts if part.path not in folders), *within]
+    odd = {entry.path: oddity for entry in entries if (oddity := _oddity(entry))}
+    plain = [entry for entry in entries if entry.path not in odd]
+    if len(plain) > MAXIMUM_FILES or sum(int(entry.size) for entry in plain) > MAXIMUM_SITE_BYTES:
+        raise SourceError(f"commit {commit[:12]} has more files than any site needs; nothing was done")
+    contents = commands.blobs([entry.object_id for entry in plain])
+    files = {entry.path: content for entry, content in zip(plain, contents, strict=True)}
+    return Snapshot(commit, files, tuple(odd.values()), prefix)
+
+
+def _prefix(commands: Commands, commit: str, prefixes: tuple[str, ...]) -> str:
+    """Where the site is, after a look at the size of its trees; one `cat-file --batch-check` answers all."""
+    asked = [f"{prefix}{name}" for prefix in prefixes for name in ("site.yaml", *SITE_FOLDERS)]
+    given = "".join(f"{commit}:{path}\n" for path in asked).encode()
+    answers = commands.run("cat-file", "--batch-check", what="look at the commit", stdin=given).splitlines()
+    found = dict(zip(asked, answers, strict=True))
+    prefix = next((p for p in prefixes if not found[f"{p}site.yaml"].endswith(" missing")), None)
     if prefix is None:
         raise SourceError(
             f"commit {commit[:12]} has no site: no site.yaml in {' or '.join(p or 'its top' for p in prefixes)}; "
             "nothing was done",
             hint="the site is the folder state/ of the repository, or its top",
         )
-    site = [entry for entry in entries if _belongs_to_site(entry.path, prefix)]
-    for entry in site:
-        _require_regular(entry, commit)
-    contents = commands.blobs([entry.object_id for entry in site])
-    return Snapshot(commit, {e.path.removeprefix(prefix): c for e, c in zip(site, contents, strict=True)})
+    for folder in SITE_FOLDERS:
+        _, _, rest = found[f"{prefix}{folder}"].partition(" ")
+        kind, _, size = rest.partition(" ")
+        if kind == "tree" and int(size) > MAXIMUM_TREE_BYTES:
+            raise SourceError(f"{prefix}{folder} in commit {commit[:12]} has too many files; nothing was done")
+    return prefix
 
 
-def _belongs_to_site(path: str, prefix: str) -> bool:
-    name = path.removeprefix(prefix)
-    return path.startswith(prefix) and (name == "site.yaml" or name.startswith(_FOLDERS))
+def _list(commands: Commands, commit: str, prefix: str, names: Iterable[str]) -> list[_Entry]:
+    words = [f"{prefix}{name}" for name in names]
+    what = "list the commit's files"
+    listing = commands.output("ls-tree", "-l", "-z", "--full-tree", commit, "--", *words, what=what)
+    lines = listing.decode("utf-8", "surrogateescape").split("\0")
+    return [_entry(line, prefix) for line in lines if line]
 
 
-def _require_regular(entry: _Entry, commit: str) -> None:
-    if entry.mode in _REGULAR_MODES and int(entry.size) <= MAXIMUM_FILE_BYTES:
-        return
-    raise SourceError(
-        f"{entry.path} in commit {commit[:12]} is no regular file of at most {MAXIMUM_FILE_BYTES} bytes "
-        f"(mode {entry.mode}); nothing was done",
-        hint="a site holds plain files only: no links, no submodules",
-    )
+def _oddity(entry: _Entry) -> Oddity | None:
+    if entry.path != printable(entry.path):
+        return Oddity(printable(entry.path), "odd-file", "the name holds characters that cannot be seen")
+    if entry.mode not in _REGULAR_MODES:
+        kind = _KINDS.get(entry.mode, f"of mode {entry.mode}")
+        return Oddity(entry.path, "odd-file", f"{entry.path} is {kind}; {_PLAIN}")
+    if int(entry.size) > MAXIMUM_FILE_BYTES:
+        return Oddity(entry.path, "file-too-large", f"{entry.path} is larger than {MAXIMUM_FILE_BYTES} bytes")
+    return None
 
 
-def _entry(line: str) -> _Entry:
+def _entry(line: str, prefix: str) -> _Entry:
     attributes, path = line.split("\t", 1)
     mode, _kind, object_id, size = attributes.split()
-    return _Entry(mode, object_id, size, path)
+    return _Entry(mode, object_id, size, path.removeprefix(prefix))

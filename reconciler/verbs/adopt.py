@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from reconciler import app
 from reconciler.model.adoption import Adoption
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, print_json
+from reconciler.stories import adopting
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, print_document
 
 DEFAULT_FOLDER = Path("state")
 
@@ -25,10 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     settings = settle(arguments)
     folder: Path = arguments.out or settings.site or DEFAULT_FOLDER
-    done = app.adopt(settings, arguments.guests, folder, force=arguments.force)
-    if arguments.output == "json":
+    done = adopting.adopt(settings, arguments.guests, folder, force=arguments.force)
+    if arguments.output != "text":
         parts = {"host": done.host, "source": str(folder), "written": list(done.files)}
-        print_json(json_document.document("adopt", **parts, skipped=json_document.omissions(done.omissions)))
+        print_document(
+            arguments, json_document.document("adopt", **parts, skipped=json_document.omissions(done.omissions))
+        )
     else:
         _print(done, folder)
     lost = [omission for omission in done.omissions if omission.missing]

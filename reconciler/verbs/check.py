@@ -2,41 +2,96 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler import app
+from reconciler.errors import UsageError
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
-from reconciler.settings import settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json
+from reconciler.settings import Settings, settle
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document
 
 if TYPE_CHECKING:
+    from reconciler.load.mending import Mending
     from reconciler.model.coverage import FilterCoverage
     from reconciler.model.problem import Problem
     from reconciler.model.site import Desired
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
+    parser.add_argument("--fix", action="store_true", help="mend in the site's folder what has one correction")
+    parser.add_argument("--dry-run", action="store_true", help="with --fix: show a diff, and write nothing")
 
 
 def run(arguments: Arguments) -> int:
     from reconciler.load import examine
 
     settings = settle(arguments)
-    files, source = app.read_site(settings)
-    desired, problems = examine(files, source)
+    if arguments.dry_run:
+        return _show_mends(arguments, settings)
+    found = app.read_site(settings)
+    files, source = found.files, found.commit
+    mending = _fix(arguments, settings, files) if arguments.fix else None
+    files = {**files, **mending.files} if mending else files
+    desired, problems = examine(files, source, found.odd)
     proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
     judged = app.filter_coverage(desired) if desired and has_scapy() else ()
-    if arguments.output == "json":
+    if arguments.output == "junit":
+        from reconciler.report.junit import junit
+
+        print(junit(files, problems, source), end="")
+    elif arguments.output != "text":
         parts = {"problems": json_document.problems(problems), **json_document.proposal_parts(proposal)}
-        print_json(json_document.document("check", source=source, filters=json_document.filters(judged), **parts))
+        parts |= {"mends": json_document.mends(mending.mends if mending else ()), "source": source}
+        document = json_document.document("check", filters=json_document.filters(judged), **parts)
+        print_document(arguments, document)
     else:
         _print(problems, proposal, judged)
     if desired is None:
-        print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}", file=sys.stderr)
+        print(
+            f"{len(problems)} problem{'s' if len(problems) != 1 else ''}{_mendable(files, problems)}", file=sys.stderr
+        )
         return EXIT_FAILED
     if _refuses(desired, proposal):
         return EXIT_FAILED
     print(f"{source}: {len(desired.guests)} guests, {len(desired.filters)} filters, no problem", file=sys.stderr)
     return EXIT_OK
+
+
+def _fix(arguments: Arguments, settings: Settings, files: Mapping[str, bytes]) -> Mending:
+    """Write what can be mended, and say each mend."""
+    mending = app.mend(settings, files, write=True)
+    if arguments.output == "text":
+        for mend in mending.mends:
+            print(f"fixed {mend.origin}: {mend.before} → {mend.after} [{mend.id}]")
+    return mending
+
+
+def _mendable(files: Mapping[str, bytes], problems: tuple[Problem, ...]) -> str:
+    """How many of the problems `--fix` would end. A filter's mend may depend on the others, so all of them are read."""
+    from reconciler.load.mending import mend_site
+
+    faulty = {problem.origin.path for problem in problems}
+    mends = mend_site({path: files[path] for path in files if path in faulty or path.startswith("filters/")}).mends
+    ended = {(mend.id, mend.origin) for mend in mends}
+    count = sum((problem.id, problem.origin) in ended for problem in problems)
+    return f"; `check --fix` mends {count} of them" if count else ""
+
+
+def _show_mends(arguments: Arguments, settings: Settings) -> int:
+    from reconciler.report.text import unified_diff
+
+    if not arguments.fix:
+        raise UsageError("--dry-run goes with --fix; nothing was done", hint="`check` alone writes nothing either")
+    files = app.read_site(settings).files
+    mending = app.mend(settings, files, write=False)
+    for path, content in mending.files.items():
+        print(unified_diff(path, files[path], content), end="")
+    return EXIT_FAILED if mending.files else EXIT_OK
 
 
 def _refuses(desired: Desired, proposal: Proposal) -> bool:

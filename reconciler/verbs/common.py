@@ -5,31 +5,78 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from reconciler import app
+from reconciler.errors import ReconcilerError
+from reconciler.model.plan import Step
+from reconciler.model.site import Disruption
 from reconciler.settings import Settings, settle
+from reconciler.stories.holding import with_holds
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from reconciler.model.drift import Drift
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
 Arguments = argparse.Namespace
 
 
+def add_rewind_option(parser: argparse.ArgumentParser) -> None:
+    text = "take a commit that does not descend from the one applied last"
+    parser.add_argument("--allow-rewind", action="store_true", help=text)
+    text = "a host that is gone for good: do not wait until it lets go of addresses"
+    parser.add_argument("--released", metavar="HOST", action="append", default=[], help=text)
+
+
+def add_allow_option(parser: argparse.ArgumentParser) -> None:
+    text = "a higher disruption than the policy's"
+    parser.add_argument("--allow", metavar="CLASS", type=_disruption, help=text)
+
+
+def _disruption(text: str) -> Disruption:
+    try:
+        return Disruption.parse(text)
+    except KeyError:
+        names = ", ".join(str(each) for each in Disruption)
+        raise argparse.ArgumentTypeError(f"{text!r} is no disruption class: {names}") from None
+
+
 def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
     settings = settle(arguments)
     desired = app.load_site(settings)
     name = app.host_name(settings, desired)
-    seen = app.survey(desired, app.open_host(settings), name)
+    seen = with_holds(settings, app.survey(desired, app.open_host(settings), name))
     tell_interrupted(settings)
+    tell_ignored(seen.drift)
     return settings, seen
 
 
 def tell_interrupted(settings: Settings) -> None:
     for run in app.interrupted_runs(settings):
-        print(f"run {run} was interrupted: the next apply finishes its work", file=sys.stderr)
+        owed = f"; it owes a start to {', '.join(sorted(run.owed()))}" if run.owed() else ""
+        print(f"run {run.name} was interrupted: the next apply finishes its work{owed}", file=sys.stderr)
+
+
+def tell_ignored(drift: Iterable[Drift]) -> None:
+    """Every verb that looks at a host says what it leaves alone, with the site's reason."""
+    for each in drift:
+        if each.ignored is not None:
+            print(f"ignored: {each.layer} {each.object} {each.field}: {each.ignored}", file=sys.stderr)
+
+
+def tell_error(error: ReconcilerError) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def tell_progress(event: str, step: Step) -> None:
+    words = {"start": "  …", "done": "  ✓", "revert": "  ↶"}
+    print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
 
 
 def console() -> Console:
@@ -42,6 +89,21 @@ def has_scapy() -> bool:
     from importlib.util import find_spec
 
     return find_spec("scapy") is not None
+
+
+def print_document(arguments: Arguments, document: dict[str, Any]) -> None:
+    """A verb's document in the form that was asked for."""
+    match arguments.output:
+        case "markdown":
+            from reconciler.report.markdown import markdown
+
+            print(markdown(document), end="")
+        case "html":
+            from reconciler.report.html import html
+
+            print(html(document), end="")
+        case _:
+            print_json(document)
 
 
 def print_json(found: Any) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reconciler import app
 from reconciler.errors import UsageError
+from reconciler.model.coverage import Unmanaged
 from reconciler.report import document as json_document
 from reconciler.settings import settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_json, survey
+from reconciler.stories.health import HostHealth, health, health_lines
+from reconciler.stories.trial import try_frames_of
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, survey
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import InterfaceProof
@@ -59,7 +63,7 @@ def verify(arguments: Arguments) -> int:
         from reconciler.report.text import show_drift
 
         show_drift(console(), seen.drift)
-    return EXIT_FAILED if seen.drift or _has_failed(proofs) else EXIT_OK
+    return EXIT_FAILED if any(drift.counts for drift in seen.drift) or _has_failed(proofs) else EXIT_OK
 
 
 def _verify_frames(arguments: Arguments) -> int:
@@ -68,7 +72,7 @@ def _verify_frames(arguments: Arguments) -> int:
     name = app.host_name(settings, desired)
     wish = _wish(arguments, desired, name)
     print("real frames in a lab of their own; this host's guests and bridges are not touched", file=sys.stderr)
-    proofs = app.try_frames_of(desired, name)
+    proofs = try_frames_of(desired, name)
     if wish:
         proofs = app.explain(proofs, desired, name, wish, None)
     _print_proofs(arguments, proofs, "frames", {"host": name, "source": desired.source})
@@ -98,9 +102,9 @@ def _has_failed(proofs: tuple[InterfaceProof, ...]) -> bool:
 
 
 def _print_proofs(arguments: Arguments, proofs: tuple[InterfaceProof, ...], layer: str, parts: dict[str, Any]) -> None:
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts |= {"cases": json_document.cases(proofs, layer), "interfaces": json_document.interfaces(proofs)}
-        print_json(json_document.document("verify", **parts))
+        print_document(arguments, json_document.document("verify", **parts))
         return
     if arguments.explain:
         from reconciler.report.guests import show_explanations
@@ -119,9 +123,9 @@ def trace(arguments: Arguments) -> int:
     desired = seen.desired if seen else app.load_site(settle(arguments))
     asked = Described(arguments.guest, " ".join(arguments.words), arguments.mac, arguments.to_guest)
     found = app.trace(desired, asked, seen)
-    if arguments.output == "json":
+    if arguments.output != "text":
         parts = {"host": seen.host if seen else None, "source": desired.source}
-        print_json(json_document.document("trace", **parts, cases=[json_document.traced(found)]))
+        print_document(arguments, json_document.document("trace", **parts, cases=[json_document.traced(found)]))
         return EXIT_OK
     from reconciler.report.guests import show_trace
 
@@ -130,19 +134,37 @@ def trace(arguments: Arguments) -> int:
 
 
 def status(arguments: Arguments) -> int:
+    how: HostHealth | None = None
     if arguments.desired:
         settings = settle(arguments)
         desired = app.load_site(settings)
         parts: dict[str, Any] = {"host": None, "source": desired.source}
+        unmanaged = Unmanaged()
         found = app.desired_status(settings, desired, whole_battery=_has_scapy())
     else:
-        _, seen = survey(arguments)
-        parts = {"host": seen.host, "source": seen.desired.source}
+        settings, seen = survey(arguments)
+        how = health(settings, seen)
+        parts = {"host": seen.host, "source": seen.desired.source, **_health_parts(how)}
+        unmanaged = app.unmanaged_of(seen)
+        parts["unmanaged"] = json_document.unmanaged(unmanaged)
         found = app.status_of(seen, whole_battery=_has_scapy())
-    if arguments.output == "json":
-        print_json(json_document.document("status", **parts, interfaces=json_document.statuses(found)))
+    if arguments.output != "text":
+        print_document(arguments, json_document.document("status", **parts, interfaces=json_document.statuses(found)))
         return EXIT_OK
-    from reconciler.report.guests import show_status
+    from reconciler.report.guests import show_status, show_unmanaged
 
+    if how is not None:
+        print("\n".join(health_lines(how, datetime.now(UTC))))
     show_status(console(), found)
+    show_unmanaged(console(), unmanaged)
     return EXIT_OK
+
+
+def _health_parts(how: HostHealth) -> dict[str, Any]:
+    return {
+        "applied": {"commit": how.applied.commit, "time": how.applied.time or None},
+        "asked": how.asked.isoformat(timespec="seconds") if how.asked else None,
+        "drift": json_document.drift(how.drift),
+        "waiting": [json_document.waiting(each) for each in how.plan.waiting],
+        "suspended": [each.target for each in how.suspensions],
+    }

@@ -219,6 +219,7 @@ LEAST_PART = {Backend.IPTABLES: 2, Backend.NFTABLES: 5}
 """nft refuses more: inverted addresses of packets, masks of several TCP flags, most masks of rarp."""
 
 
+@pytest.mark.fuzz
 def test_any_rule(bench: Bench) -> None:
     """A refusal that we did not foresee is the tools' own affair; rules that differ are ours."""
     outcomes = Counter[str]()

@@ -112,15 +112,19 @@ def running_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def desk(running_lab: Lab, tmp_path: Path) -> Desk:
+    return committed(running_lab, tmp_path)
+
+
+def committed(running_lab: Lab, folder: Path) -> Desk:
     """The site of FIRST, committed and applied."""
-    repository = tmp_path / "repository"
-    for folder in ("guests", "filters"):
-        (repository / folder).mkdir(parents=True)
+    repository = folder / "repository"
+    for part in ("guests", "filters"):
+        (repository / part).mkdir(parents=True)
     for path in (EXAMPLE / "filters").glob("*.xml"):
         (repository / "filters" / path.name).write_bytes(path.read_bytes())
     (repository / "site.yaml").write_bytes(SITE)
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(repository)], check=True)
-    desk = Desk(running_lab, repository, tmp_path / "var")
+    desk = Desk(running_lab, repository, folder / "var")
     desk.commit(**FIRST)
     desk.apply()
     return desk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,41 @@ CLEAN_TRAFFIC = FilterRef("clean-traffic", (("CTRL_IP_LEARNING", "none"), ("IP",
 
 
 def test_all_types_of_interfaces_are_read() -> None:
-    assert parse_nics(GUEST) == (
+    assert tuple(replace(nic, settings=()) for nic in parse_nics(GUEST)) == (
         Nic("52:54:00:00:00:01", "bridge", "br0", "vnet0", CLEAN_TRAFFIC),
         Nic("52:54:00:00:00:02", "network", "tenants"),
         Nic("52:54:00:00:00:03", "direct", "eth0"),
         Nic("52:54:00:00:00:04", "ethernet", None, "tap>4", FilterRef("guard-web01-000004")),
-        Nic("52:54:00:00:00:05", "vhostuser", "/run/v'1", None, FilterRef("a")),
+        Nic("52:54:00:00:00:05", "vhostuser", "/run/v'1"),
         Nic("52:54:00:00:00:06", "udp", "127.0.0.1:5558"),
     )
+
+
+def test_all_else_that_an_interface_says_is_read_too() -> None:
+    settings = [dict(nic.settings) for nic in parse_nics(GUEST)]
+    assert settings[0] == {"model@type": "virtio"}
+    assert settings[1] == {"source@bridge": "virbr0", "model@type": "virtio", "link@state": "up"}
+    assert settings[2] == {"source@mode": "vepa", "model@type": "e1000"}
+    assert settings[5]["source/local@port"] == "5557"
+
+
+SETTINGS = """<vlan trunk='yes'><tag id='42'/><tag id='47' nativeMode='untagged'/></vlan>
+  <virtualport type='openvswitch'><parameters interfaceid='09b11c53'/></virtualport>
+  <bandwidth><inbound average='1000' peak='5000'/></bandwidth><mtu size='1400'/><port isolated='yes'/><boot order='2'/>
+  <coalesce><rx><frames max='7'/></rx></coalesce><guest dev='eth7'/><tune><sndbuf>1600</sndbuf></tune>"""
+
+
+def test_settings_are_the_same_however_they_are_laid_out() -> None:
+    def settings(inner: str) -> tuple[tuple[str, str], ...]:
+        xml = f"<domain><devices><interface type='bridge'>{inner}<alias name='net7'/></interface></devices></domain>"
+        return parse_nics(xml)[0].settings
+
+    laid_out = SETTINGS.replace("><", ">\n   <!-- x --> <").replace("'", '"').replace(">1600<", "> 1600 <")
+    backwards = SETTINGS.replace("average='1000' peak='5000'", "peak='5000' average='1000'")
+    assert settings(SETTINGS) == settings(laid_out) == settings(backwards)
+    assert ("vlan/tag[2]@nativeMode", "untagged") in settings(SETTINGS)
+    for value in ("42", "47", "09b11c53", "5000", "1400", "yes", "openvswitch", "7", "1600"):
+        assert settings(SETTINGS) != settings(SETTINGS.replace(value, "1", 1)), value
 
 
 def test_identity() -> None:
@@ -40,11 +68,11 @@ def test_a_guest_without_uuid_or_devices() -> None:
 
 def test_parameters_that_libvirt_drops_are_dropped() -> None:
     xml = (
-        "<domain><name>a</name><devices><interface type='user'><filterref filter='f'>"
+        "<domain><name>a</name><devices><interface type='bridge'><filterref filter='f'>"
         "<parameter name='IP' value='10.0.0.0/24'/><parameter name='IP' value='10.0.0.1'/><parameter name='A'/>"
-        "</filterref></interface><interface type='user'><filterref/></interface></devices></domain>"
+        "</filterref></interface><interface type='bridge'><filterref/></interface></devices></domain>"
     )
-    assert parse_nics(xml) == (Nic("", "user", filterref=FilterRef("f", (("IP", "10.0.0.1"),))), Nic("", "user"))
+    assert parse_nics(xml) == (Nic("", "bridge", filterref=FilterRef("f", (("IP", "10.0.0.1"),))), Nic("", "bridge"))
 
 
 @pytest.mark.parametrize("xml", ["", "<domain>", "<network/>", "<domain><name>\ud800</name></domain>"])

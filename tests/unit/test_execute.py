@@ -10,7 +10,8 @@ from sites import guest_yaml, host_with, mac, site
 from reconciler.diff import diff
 from reconciler.errors import HostError, HostTimeout, ReconcilerError, StaleError
 from reconciler.execute.executor import execute
-from reconciler.execute.journal import Journal, open_runs
+from reconciler.execute.journal import Journal
+from reconciler.execute.runs import open_runs
 from reconciler.host.memory import MemoryHost
 from reconciler.model.outcome import Execution
 from reconciler.model.site import Desired
@@ -124,7 +125,7 @@ def test_a_missed_deadline_stops_without_a_revert(host: MemoryHost, tmp_path: Pa
     assert isinstance(ended.error, HostTimeout)
     assert ended.reverted == ()
     assert host.writes[-1] == ("define_filter", "guard-web01-000001")
-    assert open_runs(tmp_path / "var") == (ended.run,)
+    assert [run.name for run in open_runs(tmp_path / "var")] == [ended.run]
 
 
 def test_a_foreign_change_between_plan_and_step_stops(host: MemoryHost, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from reconciler.host.memory import MemoryHost
 from reconciler.load import load
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface
+from reconciler.model.live import MANAGED_SAVE, SavedState
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired
@@ -61,6 +62,12 @@ class _Story:
     gone: list[str] = field(default_factory=list)
     """Guests that were undefined after the last run."""
     saved: list[str] = field(default_factory=list)
+    """Guests with a managed-save image of what is stored."""
+    snapshots: list[str] = field(default_factory=list)
+    foreign: list[list[str]] = field(default_factory=list)
+    """Rules that somebody put first in a hook: its name and the rule."""
+    left_behind: list[str] = field(default_factory=list)
+    """Ports that are gone, and whose rules are still there."""
     replace: dict[str, list[str]] = field(default_factory=dict)
     """Filters in which somebody replaced a text by another."""
     unfiltered: list[str] = field(default_factory=list)
@@ -130,7 +137,15 @@ def _tell(story: _Story, host: MemoryHost) -> None:
             host.bindings.pop(str(nic.port))
             host.installed.pop(str(nic.port))
     for name in story.saved:
-        host.domains[name] = replace(host.domains[name], saved=True)
+        domain = host.domains[name]
+        image = SavedState(MANAGED_SAVE, domain.persistent, domain.persistent_xml)
+        host.domains[name] = replace(domain, saved=(image,))
+    for name in story.snapshots:
+        domain = host.domains[name]
+        host.domains[name] = replace(domain, saved=(SavedState("snapshot/monday", domain.persistent),))
+    host.foreign.update(tuple(rule) for rule in story.foreign)
+    for port in story.left_behind:
+        host.installed[port] = replace(host.installed[next(iter(host.installed))], port=port)
     for name, (before, after) in story.replace.items():
         host.define_filter(host.filters[name].xml.replace(before, after))
     for name in story.unfiltered:

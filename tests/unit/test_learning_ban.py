@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from adopting import (
     HOST,
@@ -18,8 +16,8 @@ from sites import mac
 
 from reconciler.diff import diff
 from reconciler.load import load
+from reconciler.model.actions import ChangeLiveFilterref, RebuildPort
 from reconciler.model.filter import FilterRef
-from reconciler.model.plan import ChangeLiveFilterref, RebuildPort
 from reconciler.plan.build import make_plan
 
 
@@ -51,7 +49,7 @@ class TestTheBanOnLearning:
         host = brownfield({"web01": self.ADDRESS})
         desired = load(adopted(host).files)
         host.define_domain(guest_xml("web01", found, first=1))
-        host.domains["web01"] = replace(host.domains["web01"], active=False, live=())
+        host.destroy_domain("web01")
         assert {drift.object for drift in diff(desired, host.inspect(), HOST)} == {"guest/web01"}
 
     def test_a_filter_that_came_to_need_an_address_is_drift(self) -> None:

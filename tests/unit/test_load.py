@@ -13,7 +13,7 @@ from reconciler.errors import SiteError
 from reconciler.load import examine, load
 from reconciler.model.guest import Attach, Interface, Power, Role
 from reconciler.model.origin import Origin
-from reconciler.model.problem import Problem
+from reconciler.model.problem import Oddity, Problem
 from reconciler.model.site import Desired, Disruption, Policy
 
 STATE = Path(__file__).parents[2] / "state"
@@ -268,6 +268,18 @@ def test_files_have_a_largest_size() -> None:
     files = site("ipv4: none\nipv6: none", {"four": f"<!-- {'x' * (1 << 20)} -->"})
     files["guests/web01.yaml"] += b"# " + b"x" * (1 << 20)
     assert ids(files) == ["file-too-large", "file-too-large"]
+
+
+def test_what_is_no_file_is_a_problem_of_its_path() -> None:
+    files = site("ipv4: none\nipv6: none")
+    _, problems = examine(files, odd=[Oddity("guests/x.yaml", "odd-file", "guests/x.yaml is a symbolic link")])
+    assert [(problem.id, str(problem.origin)) for problem in problems] == [("odd-file", "guests/x.yaml:1:1")]
+
+
+def test_a_pointer_of_git_lfs_is_no_content() -> None:
+    files = site("ipv4: none\nipv6: none")
+    files["guests/web01.yaml"] = b"version https://git-lfs.github.com/spec/v1\n"
+    assert ids(files) == ["lfs-pointer"]
 
 
 ROUTER = """\

@@ -9,7 +9,7 @@ from samples.odd_filters import DIFFERENT, ODD_FILTERS, REFUSED, Odd, Refused, r
 
 from reconciler.errors import ReconcilerError
 from reconciler.model.filter import FilterRef, Match, NwFilter, Rule
-from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.parse import parse_dump, parse_filter
 from reconciler.nwfilter.syntax import FilterSyntax
 
 STOCK = sorted(Path("/etc/libvirt/nwfilter").glob("*.xml"))
@@ -48,6 +48,7 @@ MALFORMED = (
     ("xml-malformed", "¦"),
     ("xml-typographic-quotes", "<filter name=¦‘a’/>"),
     ("xml-typographic-quotes", "<filter name='ä'>\n  <rule action=¦”drop” direction='in'/></filter>"),
+    ("xml-typographic-quotes", "<filter name='a¦’ chain='root'/>"),
     ("xml-typographic-dashes", "<filter name='a'>\n  ¦<!– note –>\n</filter>"),
     ("xml-typographic-dashes", "<filter name='a'>\n  <!-- a note\n  in two lines ¦—>\n</filter>"),
     ("xml-doctype", "<?xml version='1.0'?>\n¦<!DOCTYPE filter [<!ENTITY x 'y'>]>\n<filter name='&x;'/>"),
@@ -93,6 +94,16 @@ def test_bytes_that_are_no_text_are_refused(text: bytes) -> None:
     with pytest.raises(FilterSyntax) as caught:
         parse_filter(text)
     assert caught.value.id == "xml-encoding"
+
+
+def test_what_libvirt_11_prints_is_read_though_9_would_refuse_it() -> None:
+    """From `<ip match='no' protocol='tcp'/><ip protocol='tcp' …/>`: ports stand before the protocol that they need."""
+    dumped = rule("<ip dstportend='9'/><ip match='no' protocol='tcp' dstportstart='1'/>")
+    with pytest.raises(FilterSyntax):
+        parse_filter(dumped)
+    [entry] = parse_dump(dumped).entries
+    assert isinstance(entry, Rule)
+    assert [match.negated for match in entry.matches] == [False, True]
 
 
 def test_a_comment_that_libvirt_garbles_is_refused() -> None:

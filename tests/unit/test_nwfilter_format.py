@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from samples.odd_filters import rule
 from sizes import examples
@@ -12,6 +13,7 @@ from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.parse import parse_filter
 
 
+@pytest.mark.fuzz
 @settings(max_examples=examples(100, 15000))
 @given(filters())
 def test_reading_what_was_formatted_gives_the_same(filter: NwFilter) -> None:

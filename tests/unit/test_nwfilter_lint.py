@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from samples.odd_filters import DIFFERENT, REFUSED, Refused, reference, rule
+from samples.findings import FINDINGS, in_chain
+from samples.odd_filters import DIFFERENT, REFUSED, Refused, rule
 from sizes import examples
 from strategies import filter_texts
 from test_nwfilter_canonical import MALFORMED, STOCK, place
@@ -16,88 +17,6 @@ from reconciler.model.problem import Severity
 from reconciler.nwfilter.lint import examine, lint
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.syntax import FilterSyntax
-
-
-def in_chain(chain: str, body: str) -> str:
-    return rule(body).replace("chain='root'", f"chain='{chain}'")
-
-
-FINDINGS = (
-    ("filter-two-protocols", rule("<ip protocol='tcp'/>¦<tcp dstportstart='22'/>")),
-    ("filter-unknown-element", "<filter name='f'>\n  ¦<ruel action='drop' direction='in'/></filter>"),
-    ("filter-unknown-element", rule("¦<tcpv6/>")),
-    ("filter-unknown-element", reference("¦<param name='IP' value='1'/>")),
-    ("filter-unknown-attribute", "<filter name='f' chain='root' prio='¦1'/>"),
-    ("filter-unknown-attribute", rule("", " statmatch='¦false'")),
-    ("filter-unknown-attribute", rule("<tcp dstport='¦22'/>")),
-    ("filter-unknown-attribute", rule("<tcp-ipv6 flags='¦SYN/SYN'/>")),
-    ("filter-unknown-attribute", reference("<parameter name='IP' value='1' mask='¦8'/>")),
-    ("filter-stray-text", "<filter name='f'>¦<rule action='drop' direction='in'>-- all</rule></filter>"),
-    ("filter-match-lost", rule("<tcp match='no' dstportstart='¦22'/>")),
-    ("filter-match-lost", rule("<icmp match='no' type='8'/><icmp code='¦0'/>")),
-    ("filter-match-lost", rule("<ip srcipaddr='10.0.0.0'/><ip match='no' srcipmask='¦8'/>")),
-    ("filter-match-lost", rule("<tcp srcportstart='1'/><tcp match='no' srcportend='¦9'/>")),
-    ("filter-match-lost", rule("<arp arpsrcipaddr='10.0.0.0'/><arp match='no' arpsrcipmask='¦8'/>")),
-    ("filter-match-lost", rule("<ip match='¦no'/>")),
-    ("filter-match-value", rule("<ip match='¦No' srcipaddr='10.0.0.1'/>")),
-    ("filter-ipset", rule("<tcp ipset='¦x' ipsetflags='src'/>")),
-    ("filter-ipset", rule("<all ipset='¦x'/>")),
-    ("filter-ipset", rule("<all-ipv6 ipsetflags='¦src'/>")),
-    ("filter-attribute-alone", rule("<tcp dstportend='¦22'/>")),
-    ("filter-attribute-alone", rule("<ip srcipmask='¦24'/>")),
-    ("filter-attribute-alone", rule("<mac srcmacmask='¦ff:ff:ff:00:00:00'/>")),
-    ("filter-attribute-alone", rule("<arp arpsrcipmask='¦$IPMASK'/>")),
-    ("filter-attribute-alone", rule("<udp srcipto='¦10.0.0.9'/>")),
-    ("filter-attribute-alone", rule("<icmpv6 code='¦1'/>")),
-    ("filter-attribute-alone", rule("<stp root-cost-hi='¦1'/>")),
-    ("filter-mask-zero", rule("<ip srcipaddr='10.0.0.1' srcipmask='¦0'/>")),
-    ("filter-mask-zero", rule("<ipv6 srcipaddr='$IPV6' srcipmask='¦::'/>")),
-    ("filter-mask-zero", rule("<mac srcmacaddr='$MAC' srcmacmask='¦0:0:0:0:0:0'/>")),
-    ("filter-state-empty", rule("<tcp state='¦'/>")),
-    ("filter-family", rule("<ip srcipaddr='¦$IPV6'/>")),
-    ("filter-chain-protocol", in_chain("ipv6-ip", "¦<ip srcipaddr='$IPV6'/>")),
-    ("filter-chain-protocol", in_chain("ipv4", "¦<ipv6 srcipaddr='$IPV6'/>")),
-    ("filter-chain-protocol", in_chain("rarp", "¦<arp opcode='Reply'/>")),
-    ("filter-chain-protocol", in_chain("vlan-x", "¦<stp/>")),
-    ("filter-family", rule("<ip srcipaddr='$IP' srcipmask='¦$IPV6MASK'/>")),
-    ("filter-family", rule("<ipv6 srcipaddr='¦$IP'/>")),
-    ("filter-family", rule("<arp arpsrcipaddr='¦$IPV6[@1]'/>")),
-    ("filter-parameter-invalid", reference("<parameter name='IP' value='¦10.9.0.0/24'/>")),
-    ("filter-parameter-invalid", reference("<parameter name='¦I-P' value='10.9.0.1'/>")),
-    ("filter-parameter-invalid", reference("<parameter name='¦' value='10.9.0.1'/>")),
-    ("filter-parameter-invalid", reference("¦<parameter name='IP'/>")),
-    ("filter-priority-ignored", "<filter name='f' priority='¦-700'/>"),
-    ("filter-priority-zero", "<filter name='f' chain='mac' priority='¦0'/>"),
-    ("filter-name-characters", "<filter name='¦a&amp;b'/>"),
-    ("filter-name-characters", "<filter name='¦a/b'/>"),
-    ("filter-name-characters", "<filter name='f'><filterref filter='¦‘x’'/></filter>"),
-    ("filter-reference-empty", "<filter name='f'><filterref filter='¦'/></filter>"),
-    ("filter-rule-priority", rule("", " priority='¦1001'")),
-    ("filter-rule-priority", rule("", " priority='¦high'")),
-    ("filter-rule-statematch", rule("", " statematch='¦no'")),
-    ("filter-attribute-overridden", rule("<ip srcipaddr='¦10.0.0.1'/><ip srcipaddr='10.0.0.2'/>")),
-    ("filter-address-ambiguous", rule("<ip srcipaddr='¦010.1.2.3'/>")),
-    ("filter-address-ambiguous", rule("<ip srcipaddr='¦10.1'/>")),
-    ("filter-address-ambiguous", rule("<ipv6 srcipaddr='¦fe80::1%1'/>")),
-    ("filter-number-ambiguous", rule("<tcp dstportstart='¦080'/>")),
-    ("filter-number-ambiguous", rule("<tcp dstportstart='¦ff'/>")),
-    ("filter-boolean", rule("<arp gratuitous='¦True'/>")),
-    ("filter-boolean", rule("<arp gratuitous='¦false'/>")),
-    ("filter-state-ignored", rule("<tcp state='¦NEW'/>", " statematch='0'")),
-    ("filter-match-lost", rule("<tcp match='no' state='¦NEW'/>")),
-    ("filter-match-lost", rule("<all match='no' ipset='¦x' ipsetflags='src'/>")),
-    ("filter-protocol-negated", rule("<ip match='no' protocol='¦tcp' srcportstart='22'/>")),
-    ("filter-protocol-negated", rule("<ipv6 match='no' protocol='¦icmpv6' type='1'/>")),
-    ("filter-ports-negated", rule("<tcp match='no' srcportstart='53' dstportstart='¦68'/>")),
-    ("filter-ports-negated", rule("<udp-ipv6 match='no' srcportstart='53' dstportstart='¦68'/>")),
-    ("filter-icmp-protocol", rule("<ipv6 type='¦133'/>")),
-    ("filter-icmp-protocol", rule("<ipv6 protocol='tcp' code='¦1'/>")),
-    ("filter-comment-long", rule(f"<ip comment='¦{'x' * 257}'/>")),
-    ("filter-variable", rule("<ip srcipaddr='¦$A[1].2'/>")),
-    ("filter-variable", rule("<ip srcipaddr='¦$'/>")),
-    ("filter-variable", rule("<tcp flags='¦$FLAGS'/>")),
-    ("filter-variable", rule("<arp gratuitous='¦$IT'/>")),
-)
 
 
 @pytest.mark.parametrize(("id", "marked"), FINDINGS)
@@ -191,6 +110,7 @@ def test_deliberate_filters_are_not_refused(pair: tuple[str, str, str]) -> None:
         assert examine(text)[0] == parse_filter(text)
 
 
+@pytest.mark.fuzz
 @settings(max_examples=examples(70, 10000))
 @given(filter_texts(wrong=True))
 def test_lint_and_parser_agree_on_what_is_refused(text: str) -> None:

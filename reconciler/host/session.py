@@ -1,0 +1,56 @@
+"""One connection to a daemon, and what belongs to the process behind it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from reconciler.errors import HostUnreachable
+from reconciler.host.address import DaemonAddress, daemon_pid, namespaces_of, proc_of
+from reconciler.host.backend import said_backend
+from reconciler.host.deadline import Worker
+from reconciler.host.kernel import Kernel
+
+MINIMUM_DEADLINE = 30.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`pid` is the daemon's; all calls of the connection go through the worker's one thread."""
+
+    connection: Any
+    worker: Worker
+    kernel: Kernel
+    pid: int
+
+
+def open_session(address: DaemonAddress, seconds: float = MINIMUM_DEADLINE) -> Session:
+    """Raises `HostUnreachable` when the daemon does not answer, `HostTimeout` when not within `seconds`."""
+    pid = daemon_pid(address)
+    kernel = Kernel(namespaces_of(pid, address), said_backend(proc_of(pid) / "root"))
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    worker = Worker()
+    try:
+        connection = worker.call("open a connection", lambda: libvirt.open(address.uri), seconds)
+    except libvirt.libvirtError as error:
+        raise HostUnreachable(
+            f"libvirt refuses the connection to {address.uri}: {error.get_error_message()}; nothing was done",
+            hint="run the reconciler as root, on the host itself",
+        ) from error
+    return Session(connection, worker, kernel, pid)
+
+
+def open_again(address: DaemonAddress, seconds: float) -> Session:
+    """After a restart: the daemon listens when its drivers are up, and answers when all rules are built."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return open_session(address, max(1.0, end - time.monotonic()))
+        except HostUnreachable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_POLL_SECONDS)

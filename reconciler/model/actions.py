@@ -1,0 +1,363 @@
+"""What a step does to a host: frozen data that says what it replaces and how it is taken back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.filter import FilterRef
+from reconciler.model.kernel import Family, ForeignRule
+
+
+@dataclass(frozen=True, slots=True)
+class _OfGuest:
+    guest: str
+
+    @property
+    def target(self) -> str:
+        return f"guest/{self.guest}"
+
+
+@dataclass(frozen=True, slots=True)
+class DefineFilter:
+    """Define a filter, new or in place of `previous_xml`. libvirt builds new rules before it drops the old."""
+
+    name: str
+    xml: str
+    previous_xml: str | None
+
+    kind = "define-filter"
+
+    @property
+    def target(self) -> str:
+        return f"filter/{self.name}"
+
+    def describe(self) -> str:
+        return f"{'redefine' if self.previous_xml else 'define'} filter {self.name}"
+
+    def inverse(self) -> Action:
+        if self.previous_xml is None:
+            return UndefineFilter(self.name, self.xml)
+        return DefineFilter(self.name, self.previous_xml, self.xml)
+
+
+@dataclass(frozen=True, slots=True)
+class UndefineFilter:
+    """Undefine a filter of ours that nothing reaches any more."""
+
+    name: str
+    previous_xml: str
+
+    kind = "undefine-filter"
+
+    @property
+    def target(self) -> str:
+        return f"filter/{self.name}"
+
+    def describe(self) -> str:
+        return f"undefine filter {self.name}"
+
+    def inverse(self) -> Action:
+        return DefineFilter(self.name, self.previous_xml, None)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLiveFilterref(_OfGuest):
+    """Change the filter of a running guest's interface behind the closed gate of its port.
+
+    `bridge` and `previous_bridge` are None where it stays on its bridge. With `closed_before` an earlier step has
+    closed the gate, because somebody else gets its addresses: on failure it stays closed until that is taken back.
+    `stays_closed` is the same the other way round.
+    """
+
+    mac: str
+    port: str
+    filterref: FilterRef | None
+    previous: FilterRef | None
+    bridge: str | None = None
+    previous_bridge: str | None = None
+    closed_before: bool = False
+    stays_closed: bool = False
+
+    kind = "change-live-filterref"
+
+    def describe(self) -> str:
+        new = self.filterref.filter if self.filterref else "no filter"
+        moves = f" and move it to {self.bridge}" if self.bridge else ""
+        return f"switch {self.guest}'s port {self.port} to {new}{moves}, closed meanwhile"
+
+    def inverse(self) -> Action:
+        return ChangeLiveFilterref(
+            self.guest,
+            self.mac,
+            self.port,
+            self.previous,
+            self.filterref,
+            self.previous_bridge,
+            self.bridge,
+            closed_before=self.stays_closed,
+            stays_closed=self.closed_before,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DefineGuest(_OfGuest):
+    """Replace a guest's persistent definition; the running guest is not touched."""
+
+    xml: str
+    previous_xml: str
+
+    kind = "define-guest"
+
+    def describe(self) -> str:
+        return f"write {self.guest}'s persistent definition"
+
+    def inverse(self) -> Action:
+        return DefineGuest(self.guest, self.previous_xml, self.xml)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAutostart(_OfGuest):
+    autostart: bool
+
+    kind = "set-autostart"
+
+    def describe(self) -> str:
+        return f"turn autostart of {self.guest} {'on' if self.autostart else 'off'}"
+
+    def inverse(self) -> Action:
+        return SetAutostart(self.guest, not self.autostart)
+
+
+@dataclass(frozen=True, slots=True)
+class StartGuest(_OfGuest):
+    """Start a guest: one that the site wants running, which stays up when a later step fails, or one that we stopped.
+
+    `again` has how it was stopped: when a later step fails it is stopped like that once more, to come back as it was.
+    """
+
+    again: ShutDownGuest | None = None
+
+    kind = "start-guest"
+
+    def describe(self) -> str:
+        return f"start guest {self.guest}{' again' if self.again else ''}"
+
+    def inverse(self) -> Action | None:
+        return self.again
+
+
+@dataclass(frozen=True, slots=True)
+class ShutDownGuest(_OfGuest):
+    """Ask a guest to shut down, and wait `seconds` for it. `destroy` kills it then; else the step fails: it runs on."""
+
+    seconds: int
+    destroy: bool = False
+
+    kind = "shut-down-guest"
+
+    def describe(self) -> str:
+        killed = ", or kill it" if self.destroy else ""
+        return f"shut guest {self.guest} down within {self.seconds} s{killed}"
+
+    def inverse(self) -> Action:
+        return StartGuest(self.guest)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate(_OfGuest):
+    """Close a running guest's port until its new filterref is proven: meanwhile it owns no address."""
+
+    mac: str
+    port: str
+
+    kind = "close-gate"
+
+    def describe(self) -> str:
+        return f"close {self.guest}'s port {self.port}, so that it gives up its addresses"
+
+    def inverse(self) -> Action:
+        return OpenGate(self.port, self.guest)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyPort(_OfGuest):
+    """Read a port's rules back and hold them to what its filter asks for, before the next guest gets it too."""
+
+    mac: str
+    port: str
+    filterref: FilterRef
+
+    kind = "verify-port"
+
+    def describe(self) -> str:
+        return f"prove the rules of {self.guest}'s port {self.port}"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class StageFilters:
+    """Write filters' files by rename; libvirt reads them when it is started anew. Pairs of name and XML."""
+
+    files: tuple[tuple[str, str], ...]
+    previous: tuple[tuple[str, str], ...]
+
+    kind = "stage-filters"
+
+    @property
+    def target(self) -> str:
+        return "host"
+
+    def describe(self) -> str:
+        count = "a filter" if len(self.files) == 1 else f"{len(self.files)} filters"
+        return f"write the files of {count}: {', '.join(name for name, _ in self.files)}"
+
+    def inverse(self) -> Action:
+        return StageFilters(self.previous, self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class RestartDaemon:
+    """Restart libvirt's daemon and wait until it answers: it builds the rules of every port of the host once."""
+
+    kind = "restart-daemon"
+
+    @property
+    def target(self) -> str:
+        return "host"
+
+    def describe(self) -> str:
+        return "restart libvirt's daemon and wait for its answers"
+
+    def inverse(self) -> Action:
+        return RestartDaemon()
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPort(_OfGuest):
+    """Have libvirt build a port's rules again behind its closed gate: identical XML alone rebuilds nothing."""
+
+    mac: str
+    port: str
+    filterref: FilterRef
+
+    kind = "rebuild-port"
+
+    def describe(self) -> str:
+        return f"rebuild the rules of {self.guest}'s port {self.port}, closed meanwhile"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteSave(_OfGuest):
+    """Replace the definition in a guest's managed-save image: what it will start with."""
+
+    xml: str
+    previous_xml: str
+
+    kind = "rewrite-save"
+
+    def describe(self) -> str:
+        return f"rewrite the definition in {self.guest}'s managed-save image"
+
+    def inverse(self) -> Action:
+        return RewriteSave(self.guest, self.previous_xml, self.xml)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRules(_OfGuest):
+    """Take away rules of others that name a managed port, or let its frames pass its chains by."""
+
+    port: str
+    rules: tuple[ForeignRule, ...]
+
+    kind = "remove-rules"
+
+    def describe(self) -> str:
+        count = "a foreign rule" if len(self.rules) == 1 else f"{len(self.rules)} foreign rules"
+        return f"remove {count} before the chains of {self.guest}'s port {self.port}"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseLinks:
+    """Put libvirt's jumps before all other rules of FORWARD and INPUT, in one transaction."""
+
+    families: tuple[Family, ...]
+
+    kind = "raise-links"
+
+    @property
+    def target(self) -> str:
+        return "host"
+
+    def describe(self) -> str:
+        return f"put libvirt's jumps first in the {' and '.join(self.families)} rules"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPort:
+    """Delete the chains that libvirt left behind for a port that is gone."""
+
+    port: str
+
+    kind = "sweep-port"
+
+    @property
+    def target(self) -> str:
+        return f"port/{self.port}"
+
+    def describe(self) -> str:
+        return f"delete the rules of port {self.port}, which is gone"
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Open a port that an interrupted run left closed, once its rules are proven; or forget a port that is gone."""
+
+    port: str
+    guest: str | None
+
+    kind = "open-gate"
+
+    @property
+    def target(self) -> str:
+        return f"guest/{self.guest}" if self.guest else f"port/{self.port}"
+
+    def describe(self) -> str:
+        return f"open the gate of port {self.port}"
+
+    def inverse(self) -> None:
+        return None
+
+
+Action = (
+    DefineFilter
+    | UndefineFilter
+    | ChangeLiveFilterref
+    | DefineGuest
+    | SetAutostart
+    | StartGuest
+    | RebuildPort
+    | RewriteSave
+    | RemoveRules
+    | RaiseLinks
+    | SweepPort
+    | ShutDownGuest
+    | CloseGate
+    | VerifyPort
+    | StageFilters
+    | RestartDaemon
+    | OpenGate
+)

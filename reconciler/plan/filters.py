@@ -1,0 +1,121 @@
+"""Steps that define filters: shared ones by the cheapest way, then guards; and what is deleted at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.model.actions import DefineFilter, UndefineFilter
+from reconciler.model.filter import NwFilter
+from reconciler.model.live import FilterFile, Live, LiveFilter
+from reconciler.model.plan import Step, Way
+from reconciler.model.site import Desired, Disruption
+from reconciler.nwfilter.tolerance import Tolerance
+from reconciler.nwfilter.wanted import wanted_filters
+from reconciler.plan.rates import Rates
+from reconciler.plan.reach import Reach
+from reconciler.plan.rollout import Change, choose, ways
+from reconciler.plan.simulated import Simulated
+
+_NEW = "the site has it, libvirt does not"
+_DIFFERS = "its definition differs from the site"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterPlan:
+    """All definitions. `redefined` says of each filter whether libvirt then rebuilds ports.
+
+    `aliases` say which step stands for a filter's definition, `rollout` are the steps of the way that was chosen.
+    """
+
+    steps: tuple[Step, ...]
+    redefined: Mapping[str, bool]
+    rollout: frozenset[str] = frozenset()
+    ways: tuple[Way, ...] = ()
+    aliases: Mapping[str, str] | None = None
+
+    def follow(self, step: Step) -> Step:
+        """A step that follows those that stand for the definitions which it follows."""
+        aliases = self.aliases or {}
+        return replace(step, after=tuple(aliases.get(id, id) for id in step.after)) if aliases else step
+
+
+def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rates: Rates) -> FilterPlan:
+    wanted = Tolerance(desired.ignore).filters(wanted_filters(desired, host), live)
+    shared_names = {definition.name for definition in desired.filters}
+    shared = tuple(definition for definition in wanted if definition.name in shared_names)
+    change = Change(shared, live, rates)
+    compared = ways(change) if change.changed else ()
+    simulated = Simulated(live, rates)
+    steps: list[Step] = []
+    chosen = None
+    if compared:
+        chosen, told = choose(compared, desired.policy, most)
+        simulated = chosen.after or simulated
+        steps.extend(chosen.steps)
+    rollout = frozenset(step.id for step in steps)
+    steps.extend(_plain_steps(wanted, live, simulated, rollout))
+    aliases = chosen.aliases if chosen else {}
+    plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
+    return replace(plan, steps=tuple(plan.follow(step) for step in steps))
+
+
+def _plain_steps(
+    wanted: tuple[NwFilter, ...], live: Live, simulated: Simulated, rollout: frozenset[str]
+) -> Iterator[Step]:
+    """Definitions that are new, that nobody uses, whose file is not as libvirt holds them, and guards."""
+    for definition in wanted:
+        held = live.filter(definition.name)
+        is_same = simulated.held(definition.name) == definition
+        id = f"filter:{definition.name}"
+        if id in rollout or (is_same and (held is None or held.file is FilterFile.SAME)):
+            continue
+        after = (f"filter:{name}" for name in definition.references)
+        last = f"back:{definition.name}"
+        yield simulated.define(id, definition, _reason(held, is_same=is_same), (*after, *({last} & rollout)))
+
+
+def _redefined(steps: list[Step], aliases: Mapping[str, str]) -> dict[str, bool]:
+    found: dict[str, bool] = dict.fromkeys((alias.removeprefix("filter:") for alias in aliases), True)
+    for step in steps:
+        if isinstance(step.action, DefineFilter):
+            found[step.action.name] = found.get(step.action.name, False) or bool(step.rebuilds)
+    return found
+
+
+def _reason(held: LiveFilter | None, *, is_same: bool) -> str:
+    if held is None:
+        return _NEW
+    if not is_same:
+        return _DIFFERS
+    if held.file is FilterFile.ABSENT:
+        return "its file is gone: libvirt would lose it at its next start"
+    return "its file is not what libvirt holds, and comes into force at its next start"
+
+
+def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ...]) -> Iterator[Step]:
+    """What the site has no more, where it says so; and copies that an interrupted roll-out left behind."""
+    reach = Reach(live)
+    before = tuple(step.id for step in changes)
+    dropped = {step.action.name for step in changes if isinstance(step.action, UndefineFilter)}
+    for name in sorted(_orphans(desired, live, host, reach) - dropped):
+        held = live.filter(name)
+        referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
+        if held is not None:
+            reason = "an interrupted roll-out left it behind" if held.temporary else _PRUNED
+            yield Step(f"prune:{name}", UndefineFilter(name, held.xml), reason, after=(*before, *referrers))
+
+
+_PRUNED = "it carries our mark, and the site has it no more"
+
+
+def _orphans(desired: Desired, live: Live, host: str, reach: Reach) -> frozenset[str]:
+    wanted = {definition.name: definition for definition in wanted_filters(desired, host)}
+    gone = frozenset(
+        f.definition.name
+        for f in live.filters
+        if f.definition.name not in wanted and (f.temporary or (f.owned and desired.policy.prune))
+    )
+    while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted)}:
+        gone -= kept
+    return gone

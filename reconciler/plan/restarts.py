@@ -1,0 +1,74 @@
+"""Guests that have to be shut down: for good, or to be started again with what only a start brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from reconciler.domain.match import match_nics
+from reconciler.model.actions import ShutDownGuest, StartGuest
+from reconciler.model.drift import Layer
+from reconciler.model.guest import Guest, Power
+from reconciler.model.live import Domain
+from reconciler.model.plan import Step
+from reconciler.model.site import Disruption, OnTimeout
+from reconciler.plan.ground import Ground
+
+
+def needs_restart(ground: Ground, guest: Guest, domain: Domain) -> str:
+    """Why a running guest has to be started again, empty where it has not."""
+    if not (domain.active and domain.persistent) or guest.power is Power.STOPPED:
+        return ""
+    wanted = [interface.mac for interface in guest.interfaces]
+    running, stored = match_nics(wanted, domain.live), match_nics(wanted, domain.persistent)
+    for mac in wanted:
+        nic = running.get(mac)
+        if nic is None and mac in stored and not ground.ignores(guest, mac, Layer.LIVE):
+            return f"it runs without the interface {mac} that its definition has"
+        if nic is not None and nic.mac != mac and not ground.ignores(guest, f"{mac}.mac", Layer.LIVE):
+            return f"it runs with the MAC {nic.mac} in place of {mac}"
+    return ""
+
+
+def stop_step(ground: Ground, guest: Guest, reason: str, before: Iterable[str]) -> Step:
+    policy = ground.desired.policy
+    action = ShutDownGuest(guest.name, policy.shutdown_seconds, policy.on_timeout is OnTimeout.DESTROY)
+    seconds = ground.rates.shutdown
+    return Step(f"stop:{guest.name}", action, reason, Disruption.GUEST_RESTART, 0, seconds, tuple(before))
+
+
+def restart_steps(ground: Ground, guest: Guest, reason: str, before: Iterable[str]) -> tuple[Step, Step]:
+    """Shut down, then start with what is stored by then."""
+    stop = stop_step(ground, guest, reason, before)
+    assert isinstance(stop.action, ShutDownGuest)
+    start = StartGuest(guest.name, again=stop.action)
+    seconds = ground.rates.start
+    reason = "it ran before"
+    return stop, Step(f"start:{guest.name}", start, reason, Disruption.GUEST_RESTART, 0, seconds, (stop.id,))
+
+
+def one_after_another(steps: tuple[Step, ...], guests: Iterable[Guest], most_down: int) -> tuple[Step, ...]:
+    """Restarts in such an order that no more guests are down at once than is allowed, and no two of one group."""
+    stops = [step for step in steps if isinstance(step.action, ShutDownGuest)]
+    starts = {
+        step.action.target: step.id for step in steps if isinstance(step.action, StartGuest) and step.action.again
+    }
+    groups = {f"guest/{guest.name}": guest.group for guest in guests if guest.group}
+    back = [step for step in stops if step.action.target in starts]
+    later: dict[str, list[str]] = {}
+    for place, step in enumerate(back):
+        earlier = back[:place]
+        waits = {starts[each.action.target] for each in earlier[: max(0, place - most_down + 1)]}
+        group = groups.get(step.action.target)
+        waits |= {starts[e.action.target] for e in earlier if group and groups.get(e.action.target) == group}
+        later[step.id] = sorted(waits)
+    return tuple(replace(step, after=(*step.after, *later.get(step.id, ()))) for step in steps)
+
+
+def owed_steps(owed: Iterable[str], planned: frozenset[str], ground: Ground) -> Iterator[Step]:
+    """Guests that an interrupted run shut down and did not start again (promise P5)."""
+    stopped = {guest.name for guest in ground.desired.guests if guest.power is Power.STOPPED}
+    for name in sorted(set(owed) - stopped):
+        domain = ground.live.domain(name)
+        if domain is not None and not domain.active and f"start:{name}" not in planned:
+            yield Step(f"start:{name}", StartGuest(name), "an interrupted run shut it down", seconds=ground.rates.start)

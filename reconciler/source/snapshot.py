@@ -1,0 +1,22 @@
+"""What a source gives: a commit's or a folder's files, and what of them was not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.problem import Oddity
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One commit's site: its id, `{path relative to the site: content}`, what is no plain file, and its place."""
+
+    commit: str
+    files: dict[str, bytes]
+    odd: tuple[Oddity, ...] = ()
+    prefix: str = ""
+
+
+def printable(path: str) -> str:
+    """A path as one can show it: names in a repository may hold line ends, escape codes, or no text at all."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in path)

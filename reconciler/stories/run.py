@@ -1,0 +1,143 @@
+"""A timer's run, unattended: fetch, load, inspect, diff, plan, apply, verify, and an answer whatever happens."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from reconciler import app
+from reconciler.errors import ReconcilerError, SiteError, UsageError
+from reconciler.model.plan import Step, WaitReason
+from reconciler.model.report import Outcome, Report
+from reconciler.model.site import Disruption
+from reconciler.plan.claims import holdings
+from reconciler.settings import Settings
+from reconciler.stories.following import InForce, following, in_force
+from reconciler.stories.holding import suspended_targets, with_holds
+
+
+def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None) -> Report:
+    """Bring the host to the newest commit that may be, or keep it at the last one. What goes wrong is in the report.
+
+    Raises `UsageError` for a configuration that cannot be used: then nobody can be told.
+    """
+    begun = _Beginning(settings, "run")
+    events: list[tuple[str, str]] = []
+
+    def noted(event: str, step: Step) -> None:
+        events.append((event, step.id))
+        notify(event, step)
+
+    try:
+        held = begun.hold()
+        done = app.apply(begun.settings, noted, allow)
+    except UsageError:
+        raise
+    except ReconcilerError as error:
+        return begun.failed(error, events)
+    outcome = Outcome.IN_SYNC if done.execution is None else Outcome.APPLIED
+    trouble: ReconcilerError | None = held.trouble if held else None
+    if done.execution is not None and done.execution.error is not None:
+        outcome, trouble = Outcome.FAILED, done.execution.error
+    elif held is not None and held.refused:
+        outcome = Outcome.REFUSED
+    elif done.plan.waiting:
+        is_suspended = all(each.why is WaitReason.SUSPENDED for each in done.plan.waiting)
+        outcome = Outcome.SUSPENDED if is_suspended else Outcome.WAITING
+    return begun.report(
+        outcome,
+        host=done.plan.host,
+        found=done.found,
+        drift=done.drift,
+        plan=done.plan,
+        execution=done.execution,
+        proofs=done.proofs,
+        trouble=trouble,
+        events=tuple(events),
+        held=_held(done.seen),
+    )
+
+
+def report(settings: Settings) -> Report:
+    """Only look: the drift from the commit in force, and what it proves. Nothing is changed."""
+    begun = _Beginning(settings, "report")
+    try:
+        held = begun.hold()
+        desired = app.load_site(begun.settings)
+        name = app.host_name(settings, desired)
+        seen = with_holds(begun.settings, app.survey(desired, app.open_host(settings), name))
+    except UsageError:
+        raise
+    except ReconcilerError as error:
+        return begun.failed(error, [])
+    plan = app.plan_of(seen)
+    outcome = Outcome.DRIFT if any(drift.counts for drift in seen.drift) else Outcome.IN_SYNC
+    if held is not None and held.refused:
+        outcome = Outcome.REFUSED
+    return begun.report(
+        outcome,
+        host=seen.host,
+        found=seen.drift,
+        drift=seen.drift,
+        plan=plan,
+        proofs=app.proofs_of(seen),
+        trouble=held.trouble if held else None,
+        held=_held(seen),
+    )
+
+
+def _held(seen: app.Survey | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What this host's guests hold, for other hosts to wait for."""
+    found = holdings(seen.live) if seen else ()
+    return tuple((each.guest, tuple(sorted(str(network) for network in each.networks))) for each in found)
+
+
+class _Beginning:
+    """What is known of a run from its start: its settings, pinned to the commit in force once there is one."""
+
+    def __init__(self, settings: Settings, verb: str) -> None:
+        self.settings = settings
+        self._verb = verb
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._held: InForce | None = None
+
+    def hold(self) -> InForce | None:
+        """Choose the commit; a site in a folder has none."""
+        if self.settings.repository is not None:
+            self._held = in_force(self.settings)
+            self.settings = replace(self.settings, commit=self._held.commit)
+        return self._held
+
+    def failed(self, error: ReconcilerError, events: list[tuple[str, str]]) -> Report:
+        problems = error.problems if isinstance(error, SiteError) else ()
+        outcome = Outcome.INVALID if problems else Outcome.FAILED
+        return self.report(outcome, problems=problems, trouble=error, events=tuple(events))
+
+    def report(self, outcome: Outcome, **more: object) -> Report:
+        settings = self.settings
+        return replace(
+            Report(
+                verb=self._verb,
+                host=settings.host or socket.gethostname().split(".")[0],
+                outcome=outcome,
+                commit=settings.commit if settings.repository else str(settings.site),
+                followed=following(settings).called if settings.repository else "",
+                started=self._started,
+                seconds=time.monotonic() - self._clock,
+                stale_since=self._held.stale_since if self._held else None,
+                suspended=suspended_targets(settings),
+            ),
+            **more,  # type: ignore[arg-type]
+        )
+
+
+def exit_code(told: Report) -> int:
+    """As `apply`: 0, 1 for an error or a refused commit, 3 when something waits."""
+    if told.outcome is Outcome.WAITING:
+        return 3
+    if told.good or told.outcome is Outcome.SUSPENDED:
+        return 0
+    return 1

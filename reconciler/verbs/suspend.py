@@ -1,0 +1,78 @@
+"""`suspend` and `resume`: what the reconciler leaves alone for a while, why, and until when."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import re
+from datetime import UTC, datetime, timedelta
+
+from reconciler.errors import UsageError
+from reconciler.report import document as json_document
+from reconciler.settings import settle
+from reconciler.verbs.common import EXIT_OK, Arguments, print_document
+
+_TARGET = re.compile(r"host|(guest|filter)/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LENGTH = re.compile(r"(\d{1,4})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_HINT = "host, guest/NAME or filter/NAME"
+
+
+def add_suspend_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="WHAT", help=_HINT)
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why, for those who find it")
+    parser.add_argument("--for", dest="length", metavar="TIME", default="24h", help="how long: 30m, 12h, 7d (24h)")
+
+
+def add_resume_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("targets", metavar="WHAT", nargs="*", help=f"{_HINT}; everything when left out")
+
+
+def suspend(arguments: Arguments) -> int:
+    from reconciler.records.suspensions import Suspension
+    from reconciler.records.suspensions import suspend as keep
+
+    settings = settle(arguments)
+    now = datetime.now(UTC).replace(microsecond=0)
+    target = _target(arguments.target)
+    keep(settings.var, Suspension(target, arguments.reason, now, now + _length(arguments.length), getpass.getuser()))
+    return _show(arguments, f"{target} is suspended")
+
+
+def resume(arguments: Arguments) -> int:
+    from reconciler.records.suspensions import resume as forget
+
+    settings = settle(arguments)
+    gone = forget(settings.var, tuple(_target(each) for each in arguments.targets))
+    named = ", ".join(each.target for each in gone)
+    return _show(arguments, f"resumed: {named}" if named else "nothing was suspended")
+
+
+def _show(arguments: Arguments, sentence: str) -> int:
+    from reconciler.records.suspensions import read_suspensions
+
+    found = read_suspensions(settle(arguments).var)
+    if arguments.output != "text":
+        texts = [
+            {"target": each.target, "reason": each.reason, "until": each.until.isoformat(), "by": each.by}
+            for each in found
+        ]
+        print_document(arguments, json_document.document(arguments.verb, suspensions=texts))
+        return EXIT_OK
+    print(sentence)
+    for each in found:
+        print(f"{each.target} until {each.until:%Y-%m-%d %H:%M} UTC, by {each.by}: {each.reason}")
+    return EXIT_OK
+
+
+def _target(text: str) -> str:
+    if not _TARGET.fullmatch(text):
+        raise UsageError(f"{text!r} is nothing that can be suspended; nothing was done", hint=_HINT)
+    return text
+
+
+def _length(text: str) -> timedelta:
+    found = _LENGTH.fullmatch(text)
+    if found is None or not int(found[1]):
+        raise UsageError(f"{text!r} is no length of time; nothing was done", hint="30m, 12h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
