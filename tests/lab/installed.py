@@ -9,7 +9,7 @@ from typing import Any
 from extension_headers import UNSEEN_BY_NFT
 
 from reconciler.host import processes
-from reconciler.host.address import namespaces_of
+from reconciler.host.address import namespaces_of, parse_uri
 from reconciler.host.backend import said_backend
 from reconciler.host.kernel import Kernel
 from reconciler.host.processes import Completed, Namespaces
@@ -28,7 +28,7 @@ def tools(lab: Lab) -> Namespaces | None:
     """Where the programs that make and read rules run: with the daemon's own files."""
     pid = lab.daemon_pid
     assert pid, "the daemon does not run"
-    return namespaces_of(pid)
+    return namespaces_of(pid, parse_uri(lab.uri))
 
 
 def read_rules(lab: Lab) -> KernelRules:

@@ -20,10 +20,12 @@ from reconciler.nwfilter.battery import battery
 from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
 from reconciler.nwfilter.expand import Expected, expand
+from reconciler.nwfilter.frame import Frame
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.nft_leftovers import clearing
 from reconciler.nwfilter.path import with_sources
 from reconciler.nwfilter.prove import prove_all
+from reconciler.nwfilter.walk import UnknownMatch
 
 CAPTURES = captures()
 PLACES = [
@@ -66,14 +68,23 @@ def test_the_rules_of_another_filter_differ(capture: Capture, port: str, referen
 @every_port
 def test_frames_fare_on_the_captured_rules_as_foretold(capture: Capture, port: str, reference: FilterRef) -> None:
     predicted, captured = Evaluator.of(foretold(capture, port, reference)), Evaluator.on(capture.rules())
-    random, verdicts = Random(port), Counter[bool]()
+    random, verdicts = Random(port), Counter[bool | None]()
     for number in range(300):
         sent = decode(frame(random, f"{number}"))
         for ends in ((port, OUTSIDE), (OUTSIDE, port)):
-            told = predicted.forwarded(sent, *ends)
-            assert told.passes == captured.forwarded(sent, *ends).passes, (sent, told)
-            verdicts[told.passes] += 1
+            told = verdict(predicted, sent, ends)
+            assert told == verdict(captured, sent, ends), sent
+            verdicts[told] += 1
+    assert verdicts[None] < 10
     assert min(verdicts[True], verdicts[False]) > 20 or reference.filter == "sample-states"
+
+
+def verdict(rules: Evaluator, sent: Frame, ends: tuple[str, str]) -> bool | None:
+    """None where it depends on the kernel: whether a later fragment has ports."""
+    try:
+        return rules.forwarded(sent, *ends).passes
+    except UnknownMatch:
+        return None
 
 
 @every_capture
