@@ -394,7 +394,7 @@ def decided(bench: Bench, definition: NwFilter, frames: Sequence[bytes]) -> Coun
         try:
             verdict = predicted.forwarded(decode(data), "p0", OUTSIDE)
         except UnknownMatch:
-            counts["releases of iptables differ"] += 1
+            counts["not judged"] += 1
             continue
         shown = f"{data.hex()}\n{decode(data)}\n{verdict}\n{format_filter(definition)}"
         assert read_back.forwarded(decode(data), "p0", OUTSIDE).passes == verdict.passes, shown
