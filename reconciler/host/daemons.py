@@ -19,10 +19,13 @@ _FILTER_DAEMON = {"libvirtd": "libvirtd", "virtqemud": "virtnwfilterd"}
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """How a daemon is started again, also when it is down. Closes nothing: it lives as long as its host."""
+    """How a daemon is started again, also when it is down, and the root of its files.
 
-    pid: int
+    Descriptors that are kept open outlive the process, and are closed with ours.
+    """
+
     argv: tuple[str, ...]
+    root: Path
     by_service: bool
 
     def restart(self, running: int | None, seconds: float) -> None:
@@ -38,13 +41,13 @@ def starter(address: DaemonAddress) -> Starter:
     name = Path(f"/proc/{pid}/comm").read_text().strip()
     unit = _FILTER_DAEMON.get(name, name)
     script = Path("/etc/init.d") / unit
-    if not _is_of_this_system(pid):
-        return Starter(pid, _as_before(pid), by_service=False)
-    if Path("/run/systemd/system").is_dir():
-        return Starter(pid, ("systemctl", "restart", f"{unit}.service"), by_service=True)
-    if script.exists() and _parent(pid) == 1:
-        return Starter(pid, (str(script), "restart"), by_service=True)
-    return Starter(pid, _as_before(pid), by_service=False)
+    root = Path(_kept_open(f"/proc/{pid}/root"))
+    if _is_of_this_system(pid):
+        if Path("/run/systemd/system").is_dir():
+            return Starter(("systemctl", "restart", f"{unit}.service"), root, by_service=True)
+        if script.exists() and _parent(pid) == 1:
+            return Starter((str(script), "restart"), root, by_service=True)
+    return Starter(_as_before(pid, root), root, by_service=False)
 
 
 def _is_of_this_system(pid: int) -> bool:
@@ -56,11 +59,11 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _as_before(pid: int) -> tuple[str, ...]:
-    """Its command, entered into what it sees: open descriptors outlive the process."""
+def _as_before(pid: int, root: Path) -> tuple[str, ...]:
+    """Its command, entered into what it sees."""
     words = [word for word in Path(f"/proc/{pid}/cmdline").read_text().split("\0") if word]
     entered = [f"--{option}={_kept_open(f'/proc/{pid}/ns/{name}')}" for option, name in _NAMESPACES.items()]
-    return ("nsenter", *entered, f"--root={_kept_open(f'/proc/{pid}/root')}", "--wd=/", "--", *_detached(words))
+    return ("nsenter", *entered, f"--root={root}", "--wd=/", "--", *_detached(words))
 
 
 def _kept_open(path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Set
 from reconciler.domain.match import match_nics
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Interface
-from reconciler.model.live import Binding, Domain, Live, Nic
+from reconciler.model.live import Binding, Domain, Live, Nic, SavedState
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import interface_filterref
 from reconciler.nwfilter.variables import closure
@@ -42,7 +42,7 @@ class Reach:
         later = self._definitions | dict(wanted)
         for domain in self._live.domains:
             for state in domain.saved:
-                if any(nic.filterref and name in closure(later.get, nic.filterref.filter) for nic in state.nics):
+                if any(name in closure(later.get, root) for root in _saved_roots(state, domain.name, managed)):
                     return f"{state.name} of guest/{domain.name}"
             running = () if domain.name in stopped else domain.live
             for root in _roots(domain, running, managed.get(domain.name, ())):
@@ -62,5 +62,16 @@ def _roots(domain: Domain, running: tuple[Nic, ...], interfaces: tuple[Interface
         interface = wanted.get(renamed.get(id(nic), nic.mac))
         if interface is not None:
             yield interface_filterref(domain.name, interface).filter
+        elif nic.filterref is not None:
+            yield nic.filterref.filter
+
+
+def _saved_roots(state: SavedState, guest: str, managed: Mapping[str, tuple[Interface, ...]]) -> Iterator[str]:
+    """The same of what would come back; only a managed-save image is rewritten."""
+    wanted = {interface.mac: interface for interface in managed.get(guest, ())} if state.can_be_rewritten else {}
+    for nic in state.nics:
+        interface = wanted.get(nic.mac)
+        if interface is not None:
+            yield interface_filterref(guest, interface).filter
         elif nic.filterref is not None:
             yield nic.filterref.filter
