@@ -317,6 +317,15 @@ def interrupted_runs(settings: Settings) -> tuple[Run, ...]:
     return open_runs(settings.var / "journal")
 
 
+def _forget_old_runs(settings: Settings) -> None:
+    from reconciler.execute.runs import prune_runs
+
+    prune_runs(settings.var / "journal", _KEEP_DAYS)
+
+
+_KEEP_DAYS = 180
+
+
 def _close_interrupted_runs(settings: Settings) -> None:
     from reconciler.execute.journal import close_run
 
