@@ -19,11 +19,15 @@ class _OfGuest:
 
 @dataclass(frozen=True, slots=True)
 class DefineFilter:
-    """Define a filter, new or in place of `previous_xml`. libvirt builds new rules before it drops the old."""
+    """Define a filter, new or in place of `previous_xml`. libvirt builds new rules before it drops the old.
+
+    `withdraws` is a guard that gives up addresses first, and gets its new ones by a later step.
+    """
 
     name: str
     xml: str
     previous_xml: str | None
+    withdraws: bool = False
 
     kind = "define-filter"
 
@@ -32,7 +36,8 @@ class DefineFilter:
         return f"filter/{self.name}"
 
     def describe(self) -> str:
-        return f"{'redefine' if self.previous_xml else 'define'} filter {self.name}"
+        less = " without the addresses that it gives up" if self.withdraws else ""
+        return f"{'redefine' if self.previous_xml else 'define'} filter {self.name}{less}"
 
     def inverse(self) -> Action:
         if self.previous_xml is None:
@@ -81,9 +86,15 @@ class ChangeLiveFilterref(_OfGuest):
     kind = "change-live-filterref"
 
     def describe(self) -> str:
-        new = self.filterref.filter if self.filterref else "no filter"
+        port = f"{self.guest}'s port {self.port}"
+        if self.filterref is None:
+            return f"take the filter from {port}, closed meanwhile"
+        if self.bridge and self.filterref == self.previous:
+            return f"move {port} to {self.bridge}, closed meanwhile"
+        is_same = self.previous is not None and self.previous.filter == self.filterref.filter
+        change = "give {} other values for {}" if is_same else "switch {} to {}"
         moves = f" and move it to {self.bridge}" if self.bridge else ""
-        return f"switch {self.guest}'s port {self.port} to {new}{moves}, closed meanwhile"
+        return f"{change.format(port, self.filterref.filter)}{moves}, closed meanwhile"
 
     def inverse(self) -> Action:
         return ChangeLiveFilterref(
@@ -215,11 +226,15 @@ class RestartDaemon:
 
     def describe(self) -> str:
         count = "a filter" if len(self.files) == 1 else f"{len(self.files)} filters"
-        names = ", ".join(name for name, _ in self.files)
-        return f"write the files of {count} ({names}), restart libvirt's daemon, and wait for its answers"
+        names = ", ".join(name for name, _ in self.files[:_MOST_NAMES])
+        more = f" and {len(self.files) - _MOST_NAMES} more" if len(self.files) > _MOST_NAMES else ""
+        return f"write the files of {count} ({names}{more}), restart libvirt's daemon, and wait for its answers"
 
     def inverse(self) -> Action:
         return RestartDaemon(self.previous, self.files)
+
+
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +339,8 @@ class OpenGate:
         return f"guest/{self.guest}" if self.guest else f"port/{self.port}"
 
     def describe(self) -> str:
-        return f"open the gate of port {self.port}"
+        whose = f"{self.guest}'s port" if self.guest else "port"
+        return f"open the gate of {whose} {self.port}"
 
     def inverse(self) -> None:
         return None

@@ -23,7 +23,7 @@ from reconciler.plan.owners import Key, Owner, keepers, owners
 from reconciler.plan.rates import Rates
 from reconciler.plan.simulated import Simulated
 
-_WITHDRAWS = "somebody else gets its addresses before it can get its new ones"
+_WITHDRAWS = "addresses are exchanged in a circle, and its new ones are free only when it has let go of its own"
 
 
 def with_hand_overs(
@@ -159,4 +159,5 @@ class _HandOvers:
         assert isinstance(last.action, DefineFilter)
         action = replace(last.action, previous_xml=step.action.xml)
         loses_family = less.filter != interface.filter
+        step = replace(step, action=replace(step.action, withdraws=True))
         return int(loses_family), _Withdrawal(step, {last.id: replace(last, action=action)})

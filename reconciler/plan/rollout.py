@@ -240,7 +240,8 @@ def _way(each: Candidate, chosen: Candidate, asked: str, most: Disruption) -> Wa
         why = "only where the policy asks for it"
     else:
         why = "more rebuilds" if each.rebuilds > chosen.rebuilds else "more disruption or time"
-    return Way(each.name, each.rebuilds, each.seconds, each.disruption, each is chosen, why)
+    cost = (each.rebuilds, each.seconds, each.disruption)
+    return Way(each.name, *cost, each is chosen, why, possible=not each.impossible)
 
 
 def _last(steps: list[Step]) -> tuple[str, ...]:
