@@ -12,6 +12,8 @@ from reconciler.errors import RefusedCommit, UsageError
 from reconciler.git.access import Access
 from reconciler.source.following import Following, Known, Signature, fetch_verified
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

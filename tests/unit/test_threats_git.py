@@ -260,3 +260,13 @@ def test_check_says_every_odd_file_at_once(repository: Repository, tmp_path: Pat
     assert ended.returncode == 1
     assert "guests/link.yaml:1:1: error: guests/link.yaml is a symbolic link" in ended.stdout
     assert "guests/huge.yaml:1:1: error: guests/huge.yaml is larger than" in ended.stdout
+
+
+def test_what_a_server_says_does_not_act_on_a_terminal() -> None:
+    """git repeats a server's words; an error shows them, escape codes and all, as text."""
+    from reconciler.git.commands import _reason
+
+    assert (
+        _reason("remote: x\nfatal: remote error: \x1b[2J\x07gone\u202e")
+        == "fatal: remote error: \\x1b[2J\\x07gone\\u202e"
+    )
