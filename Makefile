@@ -23,7 +23,7 @@ SPLIT_PACKAGES := libvirt-daemon-driver-nwfilter libvirt-daemon-log libvirt-daem
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo fuzz test test-full test-matrix capture debootstrap check lint format bench install packages rights clean
+.PHONY: help demo scenes fuzz test test-full test-matrix capture debootstrap check lint format bench install packages rights clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ help: ## what there is to run
 demo: install ## the main job on a private libvirt with three real guests, as a story
 	@echo "== demo: a private libvirtd, three guests, one repository"
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m reconciler.lab.demo
+
+scenes: install ## from a push to the kernel and back into the repository, with a Git server and a lab, as a story
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -q -s -p no:cacheprovider tests/lab/test_scenes.py
 
 test: install ## every test, the long random ones as a seeded sample
 	@echo "== test: unit, golden, layers, and the lab's tests on a private libvirtd"
@@ -69,7 +72,7 @@ format: $(VENV)/installed ## write the code as ruff formats it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: install ## what a run, a merge request and a rebuild cost, and what each filter leaks
-	@for each in noop_diff check check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
+	@for each in noop_diff noop_run check check_base rebuild leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
 
 install: packages $(VENV)/installed
 

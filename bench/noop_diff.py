@@ -11,11 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from noop_site import GUESTS, mac, write_site
+
 from reconciler.host.processes import run
 from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.labs import lab
 
-GUESTS = 10
 ROUNDS = 7
 FLOOR = """
 import sys, libvirt
@@ -26,8 +27,6 @@ for domain in connection.listAllDomains(0):
 for name in connection.listNWFilters():
     etree.fromstring(connection.nwfilterLookupByName(name).XMLDesc(0))
 """
-SITE = "filters: {guest: {ipv4: guest-ipv4, dual: guest-dual-stack, ipv6: guest-ipv6, none: guest-locked}}\n"
-GUEST = 'name: {name}\ninterfaces:\n  - {{mac: "{mac}", filter: guest, ipv4: [10.0.0.{number}], ipv6: none}}\n'
 
 
 def main() -> None:
@@ -47,22 +46,6 @@ def main() -> None:
     ratio = statistics.median(one / other for one, other in pairs)
     print(f"{GUESTS} guests, medians of {ROUNDS} rounds")
     print(f"reconciler diff {ours:.3f} s, bare loop with lxml {bare:.3f} s, ratio {ratio:.2f}")
-
-
-def write_site(folder: Path) -> None:
-    example = Path(__file__).parent.parent / "state/filters"
-    (folder / "guests").mkdir(parents=True)
-    (folder / "filters").mkdir()
-    (folder / "site.yaml").write_text(SITE)
-    for path in example.glob("*.xml"):
-        (folder / "filters" / path.name).write_bytes(path.read_bytes())
-    for number in range(1, GUESTS + 1):
-        text = GUEST.format(name=f"g{number}", mac=mac(number), number=number)
-        (folder / "guests" / f"g{number}.yaml").write_text(text)
-
-
-def mac(number: int) -> str:
-    return f"52:54:00:00:00:{number:02x}"
 
 
 def seconds(argv: list[str]) -> float:

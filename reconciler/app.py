@@ -255,6 +255,7 @@ def apply(
     """
     from reconciler.execute.lock import exclusive
     from reconciler.stories import following
+    from reconciler.stories.admitting import write_admission
     from reconciler.stories.holding import with_holds
 
     with exclusive(settings.var):
@@ -276,6 +277,7 @@ def apply(
             seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
+            write_admission(settings, seen)
         return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
 
 

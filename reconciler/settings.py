@@ -69,7 +69,7 @@ class Settings:
     git: GitSettings = field(default_factory=GitSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     metrics: Path | None = None
-    admission: str = "warn"
+    admission: str = "off"
     commit: str | None = None
     released: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
         git=_git_settings(config, by_hand=bool(arguments.branch), rewind=getattr(arguments, "allow_rewind", False)),
         publish=_publish_settings(config),
         metrics=config.path("metrics_file"),
-        admission=config.word("admission", ("warn", "refuse"), "warn"),
+        admission=config.word("admission", ("off", "warn", "refuse", "strict"), "off"),
         released=tuple(getattr(arguments, "released", ())),
     )
 

@@ -15,7 +15,7 @@ from reconciler.host.processes import SEARCH_PATH, run
 from reconciler.model.health import Finding, Health
 
 HOOK_FOLDER = Path("/etc/libvirt/hooks")
-HOOK_MARK = "reconciler admit"
+HOOK_MARK = "reconciler-admit"
 WANTED_BY = Path("/etc/systemd/system/timers.target.wants/reconciler.timer")
 _BRIDGE_SETTINGS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
 _LEAST_FREE_BYTES = 64 << 20

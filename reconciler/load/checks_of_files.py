@@ -37,6 +37,10 @@ FILES: Meanings = {
         "Some tools take the invisible mark at the start for a part of the first key.",
         "save the file as UTF-8 without a byte order mark",
     ),
+    "not-composed": (
+        "The same letter can be written as one character or as two, so two texts that look alike would differ.",
+        "save the file in Unicode's composed form (NFC), as editors do by themselves",
+    ),
     "control-character": (
         "An invisible character can show a reviewer another text than the one that is read.",
         "delete the character; type the line anew if it cannot be seen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unicodedata import is_normalized, normalize
 
 from reconciler.load.findings import Findings
 from reconciler.model.origin import Origin
@@ -60,7 +61,19 @@ def _is_clean(path: str, text: str, findings: Findings) -> bool:
     tab = INDENTATION_TAB.search(text)
     if tab:
         findings.report("yaml-tab", place_in(path, text, tab.end() - 1), "a tab is used for indentation")
-    return not hidden and not tab
+    composed = text.isascii() or is_normalized("NFC", text)
+    if not composed:
+        index = _first_decomposed(text)
+        findings.report(
+            "not-composed", place_in(path, text, index), f"U+{ord(text[index]):04X} is not in composed form"
+        )
+    return not hidden and not tab and composed
+
+
+def _first_decomposed(text: str) -> int:
+    """Where the text begins to differ from its composed form."""
+    pairs = zip(text, normalize("NFC", text), strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), len(text) - 1)
 
 
 def place_in(path: str, text: str, index: int) -> Origin:

@@ -130,12 +130,13 @@ class SetAutostart(_OfGuest):
 
 @dataclass(frozen=True, slots=True)
 class StartGuest(_OfGuest):
-    """Start a guest: one that the site wants running, which stays up when a later step fails, or one that we stopped.
+    """Start a guest: one that the site wants running, or one that we stopped (`again`).
 
-    `again` has how it was stopped: when a later step fails it is stopped like that once more, to come back as it was.
+    `undo` is how it is stopped when a later step fails, since it was down before; without it the guest stays up.
     """
 
-    again: ShutDownGuest | None = None
+    undo: ShutDownGuest | None = None
+    again: bool = False
 
     kind = "start-guest"
 
@@ -143,7 +144,7 @@ class StartGuest(_OfGuest):
         return f"start guest {self.guest}{' again' if self.again else ''}"
 
     def inverse(self) -> Action | None:
-        return self.again
+        return self.undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,29 +198,14 @@ class VerifyPort(_OfGuest):
 
 
 @dataclass(frozen=True, slots=True)
-class StageFilters:
-    """Write filters' files by rename; libvirt reads them when it is started anew. Pairs of name and XML."""
+class RestartDaemon:
+    """Write filters' files by rename, restart libvirt's daemon, and wait until it answers.
+
+    It then builds the rules of every port of the host once. `files` and `previous` are pairs of name and XML.
+    """
 
     files: tuple[tuple[str, str], ...]
     previous: tuple[tuple[str, str], ...]
-
-    kind = "stage-filters"
-
-    @property
-    def target(self) -> str:
-        return "host"
-
-    def describe(self) -> str:
-        count = "a filter" if len(self.files) == 1 else f"{len(self.files)} filters"
-        return f"write the files of {count}: {', '.join(name for name, _ in self.files)}"
-
-    def inverse(self) -> Action:
-        return StageFilters(self.previous, self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class RestartDaemon:
-    """Restart libvirt's daemon and wait until it answers: it builds the rules of every port of the host once."""
 
     kind = "restart-daemon"
 
@@ -228,10 +214,12 @@ class RestartDaemon:
         return "host"
 
     def describe(self) -> str:
-        return "restart libvirt's daemon and wait for its answers"
+        count = "a filter" if len(self.files) == 1 else f"{len(self.files)} filters"
+        names = ", ".join(name for name, _ in self.files)
+        return f"write the files of {count} ({names}), restart libvirt's daemon, and wait for its answers"
 
     def inverse(self) -> Action:
-        return RestartDaemon()
+        return RestartDaemon(self.previous, self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +345,6 @@ Action = (
     | ShutDownGuest
     | CloseGate
     | VerifyPort
-    | StageFilters
     | RestartDaemon
     | OpenGate
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.model.actions import DefineFilter, UndefineFilter
+from reconciler.model.actions import DefineFilter, ShutDownGuest, UndefineFilter
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import Step, Way
@@ -98,7 +98,8 @@ def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ..
     reach = Reach(live)
     before = tuple(step.id for step in changes)
     dropped = {step.action.name for step in changes if isinstance(step.action, UndefineFilter)}
-    for name in sorted(_orphans(desired, live, host, reach) - dropped):
+    stopped = {step.action.guest for step in changes if isinstance(step.action, ShutDownGuest)}
+    for name in sorted(_orphans(desired, live, host, reach, stopped) - dropped):
         held = live.filter(name)
         referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
         if held is not None:
@@ -109,13 +110,13 @@ def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ..
 _PRUNED = "it carries our mark, and the site has it no more"
 
 
-def _orphans(desired: Desired, live: Live, host: str, reach: Reach) -> frozenset[str]:
+def _orphans(desired: Desired, live: Live, host: str, reach: Reach, stopped: set[str]) -> frozenset[str]:
     wanted = {definition.name: definition for definition in wanted_filters(desired, host)}
     gone = frozenset(
         f.definition.name
         for f in live.filters
         if f.definition.name not in wanted and (f.temporary or (f.owned and desired.policy.prune))
     )
-    while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted)}:
+    while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted, stopped)}:
         gone -= kept
     return gone

@@ -153,8 +153,8 @@ class _HandOvers:
             return None
         given_up = guard_filter(owner.key[0], less)
         simulated = Simulated(self._live, self._rates)
-        form = tuple(id for id in (f"filter:{less.filter}",) if id in self._steps)
-        step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, form)
+        before = tuple(id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps)
+        step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, before)
         assert isinstance(step.action, DefineFilter)
         assert isinstance(last.action, DefineFilter)
         action = replace(last.action, previous_xml=step.action.xml)

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.model.actions import RestartDaemon, VerifyPort
+from reconciler.model.actions import VerifyPort
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Live
 from reconciler.model.plan import Step, Way
@@ -187,21 +187,12 @@ def by_restart(change: Change) -> Candidate:
         return Candidate("daemon-restart", impossible=f"the daemon would not start: {wrong}")
     simulated = Simulated(change.live, change.rates)
     names = change.inner_first(change.changed)
-    reason = "libvirt reads them when it is started anew"
-    stage = simulated.stage("stage", [change.wanted[name] for name in names], reason, change.new_references(names))
-    bindings = len(change.live.bindings)
-    seconds = change.rates.restart + bindings * change.rates.rebuild
-    restart = Step(
-        "restart",
-        RestartDaemon(),
-        "the staged files come into force",
-        Disruption.DAEMON_RESTART,
-        bindings,
-        seconds,
-        ("stage",),
+    reason = "the policy has filters come into force by a restart"
+    restart = simulated.restart(
+        "restart", [change.wanted[name] for name in names], reason, change.new_references(names)
     )
     aliases = {f"filter:{name}": "restart" for name in names}
-    return Candidate("daemon-restart", (stage, restart), simulated, aliases=aliases)
+    return Candidate("daemon-restart", (restart,), simulated, aliases=aliases)
 
 
 def _would_not_start(change: Change) -> str:

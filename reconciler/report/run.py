@@ -56,14 +56,14 @@ def _failing_only(report: Report) -> tuple[InterfaceProof, ...]:
 def summary(report: Report) -> str:
     """One line, as a commit status or a log shows it."""
     counts = [
-        (sum(drift.counts for drift in report.found), "difference found"),
-        (sum(drift.counts for drift in report.drift), "left"),
-        (sum(not drift.counts for drift in report.drift), "ignored"),
-        (len(report.plan.waiting) if report.plan else 0, "waiting"),
-        (len(report.problems), "problems"),
-        (sum(proof.proof is not Proof.ENFORCED for proof in report.proofs), "interfaces not enforced"),
+        (sum(drift.counts for drift in report.found), "difference", "found"),
+        (sum(drift.counts for drift in report.drift), "difference", "left"),
+        (sum(not drift.counts for drift in report.drift), "difference", "ignored"),
+        (len(report.plan.waiting) if report.plan else 0, "step", "waiting"),
+        (len(report.problems), "problem", ""),
+        (sum(proof.proof is not Proof.ENFORCED for proof in report.proofs), "interface", "not enforced"),
     ]
-    told = ", ".join(f"{number} {word}" for number, word in counts if number)
+    told = ", ".join(f"{n} {noun}{'s' if n != 1 else ''} {state}".rstrip() for n, noun, state in counts if n)
     since = report.stale_since
     stale = f"; the repository does not answer since {since:%Y-%m-%d %H:%M} UTC" if since else ""
     return f"{report.host}: {_WORDS[report.outcome]}{f' ({told})' if told else ''}{stale}"

@@ -10,6 +10,7 @@ from typing import Any
 from reconciler.report.document import Document
 
 MOST_LINES = 300
+MANY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ def sections(document: Document) -> tuple[Section, ...]:
     found = [
         Section("error", _error(document.get("error"))),
         Section("problems", _lines(document["problems"], _problem)),
-        Section("drift that was found", _lines(_only_found(document), _drift)),
-        Section("drift", _lines((each for each in document["drift"] if not each["ignored"]), _drift)),
+        Section("drift that was found", _drifts(_only_found(document))),
+        Section("drift", _drifts(each for each in document["drift"] if not each["ignored"])),
         Section("drift that the site ignores", _lines((e for e in document["drift"] if e["ignored"]), _ignored)),
         Section("changes", _lines(document["changes"], _change)),
         Section("frames with another verdict", _lines(document["verdicts"], _verdict)),
-        Section("steps", _lines(document["steps"], _step)),
+        Section("steps", _steps(document["steps"])),
         Section("waiting", _lines(document["waiting"], _waiting)),
         Section("notes", _lines(document.get("notes") or (), lambda note: (str(note),))),
         Section("how it ended", _execution(document.get("execution"))),
@@ -102,6 +103,28 @@ def _only_found(document: Document) -> Iterable[Any]:
     """What a run found and left is told once, as drift."""
     left = document["drift"]
     return [each for each in document.get("found") or () if each not in left and not each["ignored"]]
+
+
+def _drifts(found: Iterable[Any]) -> tuple[str, ...]:
+    """Filters that are not there yet share a line: a first run has dozens of them."""
+    items = list(found)
+    new = [
+        each for each in items if (each["field"], each["actual"], each["desired"]) == ("definition", None, "present")
+    ]
+    if len(new) < MANY:
+        return _lines(items, _drift)
+    names = ", ".join(each["object"].removeprefix("filter/") for each in new)
+    rest = _lines([each for each in items if each not in new], _drift)
+    return (f"{len(new)} filters that libvirt does not have: {names}", *rest)
+
+
+def _steps(found: list[Any]) -> tuple[str, ...]:
+    new = [each for each in found if each.get("kind") == "define-filter" and each["revert"].startswith("undefine")]
+    if len(new) < MANY:
+        return _lines(found, _step)
+    names = ", ".join(each["target"].removeprefix("filter/") for each in new)
+    rest = _lines([each for each in found if each not in new], _step)
+    return (f"define {len(new)} new filters: {names}", "    revert: undefine them", *rest)
 
 
 def _drift(each: Any) -> tuple[str, ...]:

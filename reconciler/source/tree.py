@@ -37,10 +37,7 @@ def read_tree(commands: Commands, commit: str, prefixes: Iterable[str] = SITE_PR
     when there is no site, or more of it than any host could need.
     """
     prefix = _prefix(commands, commit, tuple(prefixes))
-    parts = _list(commands, commit, prefix, ("site.yaml", *SITE_FOLDERS))
-    folders = [part.path for part in parts if part.path in SITE_FOLDERS and part.mode == _FOLDER]
-    within = _list(commands, commit, prefix, [f"{name}/" for name in folders]) if folders else []
-    entries = [*(part for part in parts if part.path not in folders), *within]
+    entries = _list(commands, commit, prefix)
     odd = {entry.path: oddity for entry in entries if (oddity := _oddity(entry))}
     plain = [entry for entry in entries if entry.path not in odd]
     if len(plain) > MAXIMUM_FILES or sum(int(entry.size) for entry in plain) > MAXIMUM_SITE_BYTES:
@@ -71,8 +68,10 @@ def _prefix(commands: Commands, commit: str, prefixes: tuple[str, ...]) -> str:
     return prefix
 
 
-def _list(commands: Commands, commit: str, prefix: str, names: Iterable[str]) -> list[_Entry]:
-    words = [f"{prefix}{name}" for name in names]
+def _list(commands: Commands, commit: str, prefix: str) -> list[_Entry]:
+    """What is in the site's folders, or in the place of one: with a slash git lists a folder's entries, without it what
+    is no folder."""
+    words = [f"{prefix}{name}" for folder in SITE_FOLDERS for name in (folder, f"{folder}/")] + [f"{prefix}site.yaml"]
     what = "list the commit's files"
     listing = commands.output("ls-tree", "-l", "-z", "--full-tree", commit, "--", *words, what=what)
     lines = listing.decode("utf-8", "surrogateescape").split("\0")

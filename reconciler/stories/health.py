@@ -47,7 +47,11 @@ def health_lines(found: HostHealth, now: datetime) -> tuple[str, ...]:
     if found.asked is not None:
         lines.append(f"the repository answered {_age(now - found.asked)} ago")
     plan = found.plan
-    counts = ((len(found.drift), "difference"), (len(plan.steps), "step"), (len(plan.waiting), "waiting step"))
+    counts = (
+        (sum(each.counts for each in found.drift), "difference"),
+        (len(plan.steps), "step"),
+        (len(plan.waiting), "waiting step"),
+    )
     told = ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts if number)
     lines.append(told or "nothing differs, nothing waits")
     for each in found.suspensions:

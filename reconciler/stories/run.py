@@ -6,6 +6,7 @@ import socket
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Thread
 
 from reconciler import app
 from reconciler.errors import ReconcilerError, SiteError, UsageError
@@ -107,6 +108,7 @@ class _Beginning:
     def hold(self) -> InForce | None:
         """Choose the commit; a site in a folder has none."""
         if self.settings.repository is not None:
+            Thread(target=_import_what_comes_next, daemon=True).start()
             self._held = in_force(self.settings)
             self.settings = replace(self.settings, commit=self._held.commit)
         return self._held
@@ -132,6 +134,14 @@ class _Beginning:
             ),
             **more,  # type: ignore[arg-type]
         )
+
+
+def _import_what_comes_next() -> None:
+    """While git waits for the network, and not after it."""
+    import reconciler.diff
+    import reconciler.host.libvirt_host
+    import reconciler.load.examination
+    import reconciler.plan.build  # noqa: F401
 
 
 def exit_code(told: Report) -> int:

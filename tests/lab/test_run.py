@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repositories import Repository, allowed_signers, make_ssh_key, sign_with_ssh
+import sandboxed
+from repositories import OpenPgp, Repository, allowed_signers, make_ssh_key, sign_with_ssh
+from sandboxed import left_by
 from sites import EXAMPLE, SITE, guest_yaml, mac
 
 from reconciler import units
@@ -151,22 +153,35 @@ def test_a_host_that_cannot_be_reached_is_a_failed_run_with_a_reason(timer: Time
     assert told["outcome"] == "failed" and "/nowhere" in told["error"]["message"]
 
 
-def test_the_rights_that_the_unit_leaves_are_enough_for_all_that_a_run_does(timer: Timer) -> None:
-    """In the lab's own namespaces, as on a host; without a right that the unit does not name."""
+def test_the_rights_and_system_calls_that_the_unit_leaves_are_enough_for_all_that_a_run_does(timer: Timer) -> None:
+    """In the lab's own namespaces, as on a host; without a right or a system call that the unit does not name."""
     unit = (Path(units.__file__).parent / "reconciler.service").read_text()
     [kept] = re.findall("^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
     rights = ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in kept.split())])
+    calls = ",".join(map(str, left_by(unit)))
     held = ["setpriv", f"--bounding-set={rights}", "--no-new-privs", "--"]
-    timer.configure(connect="qemu:///system", metrics_file=str(timer.folder / "reconciler.prom"))
-    command = [*held, sys.executable, "-m", "reconciler", "--config", str(timer.folder / "config.yaml")]
+    held += [sys.executable, sandboxed.__file__, calls]
     status = timer.lab.run([*held, "cat", "/proc/self/status"]).stdout
-    assert "CapEff:\t0000000000003000" in status, "the test drops nothing"
+    assert "CapEff:\t0000000000003000" in status and "Seccomp:\t2" in status, "the test drops nothing"
+    assert "permission denied" in timer.lab.run([*held, "mount", "-t", "tmpfs", "x", "/mnt"], check=False).stderr
+
+    key, pgp = make_ssh_key(timer.folder, "signer"), OpenPgp(timer.folder / "pgp", "signer")
+    timer.configure(
+        connect="qemu:///system", metrics_file=str(timer.folder / "reconciler.prom"), publish="branch notes",
+        signature="commit", signers=str(allowed_signers(timer.folder, key)),
+        keyring=str(pgp.export(timer.folder / "keyring")),
+    )  # fmt: skip
+    command = [*held, sys.executable, "-m", "reconciler", "--config", str(timer.folder / "config.yaml")]
+    timer.repository.commit("signed with ssh", *sign_with_ssh(key))
     timer.lab.run([*command, "run"], timeout=120)
     timer.repository.write("guests/web01.yaml", guest_yaml("web01", 1, "[10.0.0.12]", attach="direct").decode())
-    timer.repository.commit()
+    timer.repository.commit("signed with gpg", *pgp.program())
     ended = timer.lab.run([*command, "--output", "json", "run"], timeout=120)
     told = json.loads(ended.stdout)
     assert (told["outcome"], told["drift"]) == ("applied", [])
     assert {each["proof"] for each in told["interfaces"]} == {"enforced"}
     assert "change-live-filterref" in {step["kind"] for step in told["steps"]}, "no port was closed meanwhile"
     assert "reconciler_last_success_timestamp_seconds" in (timer.folder / "reconciler.prom").read_text()
+    assert timer.repository.git("rev-parse", "refs/heads/reports/kvm01")
+    ssh = timer.lab.run([*held, "ssh", "-o", "BatchMode=yes", "-p", "1", "127.0.0.1"], check=False)
+    assert "Connection refused" in ssh.stderr or "Network is unreachable" in ssh.stderr, ssh.stderr

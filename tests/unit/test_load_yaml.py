@@ -95,6 +95,8 @@ def test_places_count_characters_from_one() -> None:
         (b"\xff\xfea\x00:\x00", ("not-utf8", 1, 1)),
         ("a: b\u2028c", ("control-character", 1, 5)),
         ("a: b\x00", ("control-character", 1, 5)),
+        ("a: b # e\u0301", ("not-composed", 1, 8)),
+        ("a: b\nc: \u212b", ("not-composed", 2, 4)),
         ("a: b\u200b", ("control-character", 1, 5)),
         ("a:\n\t- b", ("yaml-tab", 2, 1)),
         ("a: b\n\t\nc: d", ("yaml-tab", 2, 1)),
