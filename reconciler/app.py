@@ -277,6 +277,7 @@ def apply(
             seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
+            _forget_old_runs(settings)
             write_admission(settings, seen)
         return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
 
