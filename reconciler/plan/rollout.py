@@ -224,7 +224,7 @@ def choose(found: tuple[Candidate, ...], policy: Policy, most: Disruption) -> tu
 
 
 _ON_REQUEST = ("canary", "daemon-restart")
-"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches guests that need nothing."""
+"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches all guests."""
 
 
 def _asked(policy: Policy) -> str:
@@ -285,12 +285,12 @@ class Copies:
                 steps.append(self.simulated.define(f"filter:{name}", self._change.wanted[name], _DIFFERS, after))
 
     def drop(self, after: tuple[str, ...]) -> Iterator[Step]:
-        for name in reversed(self._order):
-            step = self.simulated.undefine(
-                f"drop:{self.names[name]}", self.names[name], "nobody uses it any more", after
-            )
-            yield step
-            after = (step.id,)
+        """Not those that guests have of an interrupted run: they go at the very end, when nobody has them."""
+        before = Simulated(self._change.live, self._change.rates)
+        for name in (self.names[each] for each in reversed(self._order)):
+            if not before.users(name):
+                yield self.simulated.undefine(f"drop:{name}", name, "nobody uses it any more", after)
+                after = (f"drop:{name}",)
 
 
 def temporary_name(definition: NwFilter, wanted: Mapping[str, NwFilter]) -> str:
