@@ -14,8 +14,8 @@ from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
-from reconciler.plan.rollout import Change, choose, ways
-from reconciler.plan.simulated import Simulated
+from reconciler.plan.rollout import Change, choose, original_name, ways
+from reconciler.plan.simulated import Simulated, renamed
 
 _NEW = "the site has it, libvirt does not"
 _DIFFERS = "its definition differs from the site"
@@ -41,7 +41,7 @@ class FilterPlan:
 
 
 def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rates: Rates) -> FilterPlan:
-    wanted = Tolerance(desired.ignore).filters(wanted_filters(desired, host), live)
+    wanted = (*Tolerance(desired.ignore).filters(wanted_filters(desired, host), live), *_restored(desired, live, host))
     shared_names = {definition.name for definition in desired.filters}
     shared = tuple(definition for definition in wanted if definition.name in shared_names)
     change = Change(shared, live, rates)
@@ -58,6 +58,23 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     aliases = chosen.aliases if chosen else {}
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
     return replace(plan, steps=tuple(plan.follow(step) for step in steps))
+
+
+def _restored(desired: Desired, live: Live, host: str) -> Iterator[NwFilter]:
+    """Guards that the site has no more, and that an interrupted roll-out left with copies: with the originals again."""
+    originals = {f.definition.name: original_name(f.definition.name) for f in live.filters if f.temporary}
+    wanted = {definition.name for definition in wanted_filters(desired, host)} if originals else set()
+    for held in live.filters if originals else ():
+        definition = held.definition
+        if held.owned and definition.name not in wanted and not originals.keys().isdisjoint(definition.references):
+            yield renamed(definition, definition.name, _by_name(originals, live))
+
+
+def _by_name(originals: dict[str, str], live: Live) -> dict[str, str]:
+    """The filter that each copy stands for; a long name is cut in that of its copy."""
+    names = [f.definition.name for f in live.filters if not f.temporary]
+    found = {copy: next((n for n in names if n[: len(name)] == name), name) for copy, name in originals.items()}
+    return {copy: originals[copy] if originals[copy] in names else name for copy, name in found.items()}
 
 
 def _plain_steps(
@@ -111,11 +128,13 @@ _PRUNED = "it carries our mark, and the site has it no more"
 
 
 def _orphans(desired: Desired, live: Live, host: str, reach: Reach, stopped: set[str]) -> frozenset[str]:
-    wanted = {definition.name: definition for definition in wanted_filters(desired, host)}
+    kept = (*wanted_filters(desired, host), *_restored(desired, live, host))
+    wanted = {definition.name: definition for definition in kept}
+    site_names = {definition.name for definition in wanted_filters(desired, host)}
     gone = frozenset(
         f.definition.name
         for f in live.filters
-        if f.definition.name not in wanted and (f.temporary or (f.owned and desired.policy.prune))
+        if f.definition.name not in site_names and (f.temporary or (f.owned and desired.policy.prune))
     )
     while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted, stopped)}:
         gone -= kept

@@ -299,6 +299,11 @@ def temporary_name(definition: NwFilter, wanted: Mapping[str, NwFilter]) -> str:
     return f"{definition.name[:_NAME_LENGTH]}.next-{hashlib.sha256(tree.encode()).hexdigest()[:8]}"
 
 
+def original_name(copy: str) -> str:
+    """What a copy is of; a long name comes back cut."""
+    return copy.rpartition(".next-")[0]
+
+
 def refers_only(definition: NwFilter) -> FilterRef | None:
     """The one reference of a guard."""
     match definition.entries:

@@ -236,4 +236,4 @@ def test_going_back_to_an_earlier_run(host: Host) -> None:
 
 def rules_of(host: Host) -> list[list[str]]:
     """Of the guests that keep their ports."""
-    return [host.rules(host.port(name)) for name in GUESTS if name != "real01"]
+    return [sorted(host.rules(host.port(name))) for name in GUESTS if name != "real01"]
