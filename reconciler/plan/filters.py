@@ -128,13 +128,12 @@ _PRUNED = "it carries our mark, and the site has it no more"
 
 
 def _orphans(desired: Desired, live: Live, host: str, reach: Reach, stopped: set[str]) -> frozenset[str]:
-    kept = (*wanted_filters(desired, host), *_restored(desired, live, host))
-    wanted = {definition.name: definition for definition in kept}
-    site_names = {definition.name for definition in wanted_filters(desired, host)}
+    of_site = {definition.name: definition for definition in wanted_filters(desired, host)}
+    wanted = of_site | {definition.name: definition for definition in _restored(desired, live, host)}
     gone = frozenset(
         f.definition.name
         for f in live.filters
-        if f.definition.name not in site_names and (f.temporary or (f.owned and desired.policy.prune))
+        if f.definition.name not in of_site and (f.temporary or (f.owned and desired.policy.prune))
     )
     while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted, stopped)}:
         gone -= kept
