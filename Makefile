@@ -60,8 +60,8 @@ capture: install debootstrap ## write the rules that other releases of libvirt m
 debootstrap: rights
 	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq debootstrap >/dev/null; }
 
-check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host needed
-	@$(BIN)/python -m pytest -q -p no:cacheprovider -m "not lab"
+check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host and no server needed
+	@$(BIN)/python -m pytest -q -p no:cacheprovider -m "not lab and not server"
 
 lint: $(VENV)/installed ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet .

@@ -91,6 +91,11 @@ class PublishError(ReconcilerError):
     retryable = True
 
 
+def printable(text: str) -> str:
+    """Text of a server or a repository, with what would act on a terminal shown as what it is."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+
+
 def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
     """A hint at the most similar words that would have been right, or none."""
     from difflib import get_close_matches

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 from git import Git
 from git.exc import GitCommandError, GitCommandNotFound
 
-from reconciler.errors import SourceError
+from reconciler.errors import SourceError, printable
 from reconciler.git.access import DEADLINE_SECONDS, Access
 
 _OPTIONS = (
@@ -151,7 +151,7 @@ class Commands:
 
 def _reason(stderr: str) -> str:
     """The line that says why. Where git ends with advice, that is the one which it calls fatal or an error."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [printable(line.strip()) for line in stderr.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("fatal:", "error:", "remote: error:"))]
     return (told or lines or [""])[-1]
 

@@ -57,7 +57,18 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     steps.extend(_plain_steps(wanted, live, simulated, rollout))
     aliases = chosen.aliases if chosen else {}
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
-    return replace(plan, steps=tuple(plan.follow(step) for step in steps))
+    reach = Reach(live)
+    return replace(plan, steps=tuple(_after_users(plan.follow(step), steps, reach) for step in steps))
+
+
+def _after_users(step: Step, steps: list[Step], reach: Reach) -> Step:
+    """A copy is dropped after those that an interrupted roll-out left with it have been redefined."""
+    if not isinstance(step.action, UndefineFilter):
+        return step
+    copy = step.action.name
+    defined = ((s.id, s.action.name) for s in steps if isinstance(s.action, DefineFilter))
+    redefined = tuple(id for id, name in defined if name != copy and copy in reach.closure(name))
+    return replace(step, after=(*step.after, *redefined))
 
 
 def _plain_steps(

@@ -16,7 +16,7 @@ from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.plan.ground import Ground
 from reconciler.plan.restarts import down_and_up, goes_down, shut_down
-from reconciler.plan.running import new_bridge, running_steps
+from reconciler.plan.running import new_bridge, running_steps, strangers_of
 from reconciler.plan.saved import saved_steps
 from reconciler.plan.strangers import Strangers
 
@@ -30,7 +30,8 @@ def guest_steps(ground: Ground) -> Iterator[Step]:
         if domain is None:
             continue
         ports.update(nic.port for nic in domain.live if nic.port)
-        running = () if goes_down(ground, guest, domain) else running_steps(ground, strangers, guest, domain)
+        going = goes_down(ground, guest, domain)
+        running = (strangers_of if going else running_steps)(ground, strangers, guest, domain)
         changes = (*running, *saved_steps(ground, guest, domain))
         yield from changes
         yield from _stored_steps(ground, guest, domain, tuple(step.id for step in changes))

@@ -217,9 +217,15 @@ def choose(found: tuple[Candidate, ...], policy: Policy, most: Disruption) -> tu
     asked = _asked(policy)
     chosen = next((each for each in possible if each.name == asked), None)
     if chosen is None:
-        allowed = [each for each in possible if each.disruption <= most and each.name != "canary"] or possible[:1]
+        allowed = [each for each in possible if each.disruption <= most and each.name not in _ON_REQUEST] or possible[
+            :1
+        ]
         chosen = min(allowed, key=lambda each: (each.rebuilds, each.disruption, each.seconds))
     return chosen, tuple(_way(each, chosen, asked, most) for each in found)
+
+
+_ON_REQUEST = ("canary", "daemon-restart")
+"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches guests that need nothing."""
 
 
 def _asked(policy: Policy) -> str:
@@ -237,7 +243,7 @@ def _way(each: Candidate, chosen: Candidate, asked: str, most: Disruption) -> Wa
         why = f"the policy asks for {asked}"
     elif each.disruption > most:
         why = f"the policy allows no {each.disruption}"
-    elif each.name == "canary":
+    elif each.name in _ON_REQUEST:
         why = "only where the policy asks for it"
     else:
         why = "more rebuilds" if each.rebuilds > chosen.rebuilds else "more disruption or time"

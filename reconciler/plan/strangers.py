@@ -31,7 +31,7 @@ class Strangers:
             if not self._is_ignored(guest, interface.mac, rule)
         )
         removable = tuple(rule for rule in found if rule.removable and rule not in self._removed)
-        self._removed.update(removable)
+        self._removed.update(() if guest.hold else removable)
         if removable:
             reason = "a rule that libvirt does not ask for decides before the port's own"
             yield Step(f"foreign:{port}", RemoveRules(guest.name, port, removable), reason)

@@ -12,7 +12,7 @@ from reconciler.git.bare import open_bare
 from reconciler.git.commands import Commands
 
 _Result = TypeVar("_Result")
-MOST_BYTES = 16 << 20
+MOST_BYTES = 4 << 20
 
 
 class ReportRepository:
@@ -43,6 +43,8 @@ class ReportRepository:
         if not line:
             return None
         found = line.split()[0]
+        if not set(found) <= set("0123456789abcdef"):
+            raise PublishError(f"{self._url} does not answer as a Git server")
         local = f"refs/fetched/{reference.removeprefix('refs/')}"
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--end-of-options")
         self._commands.run("fetch", *options, self._url, f"+{reference}:{local}", what="fetch earlier reports")

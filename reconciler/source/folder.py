@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconciler.errors import SourceError
+from reconciler.errors import SourceError, printable
 from reconciler.model.problem import Oddity
-from reconciler.source.snapshot import Snapshot, printable
+from reconciler.source.snapshot import Snapshot
 
 MAXIMUM_FILE_BYTES = 1 << 20
 SITE_FOLDERS = ("guests", "filters", "domains")

@@ -7,7 +7,7 @@ import binascii
 import os
 from pathlib import Path
 
-from reconciler.errors import RefusedCommit, UsageError
+from reconciler.errors import RefusedCommit, UsageError, printable
 from reconciler.git.commands import Commands
 
 _ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -45,7 +45,7 @@ class Signers:
         ok, said = commands.succeeds(*words, what=f"verify {called}", environment=self._environment)
         if ok:
             return
-        line = said.splitlines()[-1] if said else "it has no signature"
+        line = printable(said.splitlines()[-1]) if said else "it has no signature"
         raise RefusedCommit(
             f"{called} is refused: it is not signed by an allowed signer ({line}); it was not applied",
             hint="sign it with a key that this host's configuration allows (signers, keyring)",

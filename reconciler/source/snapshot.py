@@ -15,8 +15,3 @@ class Snapshot:
     files: dict[str, bytes]
     odd: tuple[Oddity, ...] = ()
     prefix: str = ""
-
-
-def printable(path: str) -> str:
-    """A path as one can show it: names in a repository may hold line ends, escape codes, or no text at all."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in path)

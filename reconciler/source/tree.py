@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.errors import SourceError
+from reconciler.errors import SourceError, printable
 from reconciler.git.commands import Commands
 from reconciler.model.problem import Oddity
 from reconciler.source.folder import MAXIMUM_FILE_BYTES, SITE_FOLDERS
-from reconciler.source.snapshot import Snapshot, printable
+from reconciler.source.snapshot import Snapshot
 
 SITE_PREFIXES = ("state/", "")
 MAXIMUM_FILES = 20_000

@@ -90,7 +90,7 @@ def _reports(settings: Settings, hosts: list[str]) -> Iterator[tuple[str, dict[s
         text = read_report(repository, host)
         if text is None:
             continue
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             found = json.loads(text)
             if isinstance(found, dict):
                 yield host, found

@@ -301,7 +301,7 @@ def test_any_tree(bench: Bench) -> None:
         with bench.defined(tree):
             outcomes[agree(bench, {f.name: f for f in tree}.get, reference("s3", **values))] += 1
     assert set(outcomes) <= {"same", "refused", "untracked"}
-    assert outcomes["same"] > outcomes["refused"]
+    assert outcomes["same"] > outcomes.total() / LEAST_PART[bench.backend], outcomes
 
 
 def heard(bench: Bench, cases: Sequence[BatteryCase]) -> Mapping[str, bool]:

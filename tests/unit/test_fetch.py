@@ -24,6 +24,8 @@ from reconciler.source import mirror as mirrors
 from reconciler.source.following import Following, Known, fetch_verified
 from reconciler.stories import following as story
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:

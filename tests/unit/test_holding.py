@@ -218,3 +218,20 @@ def test_what_a_host_holds_is_what_its_filters_allow_whatever_the_site_says() ->
         ("db01", ["10.0.0.20/32"]),
         ("web01", ["10.0.0.10/32"]),
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{}", "[]", '{"held": 1}', '{"held": [1, {}, {"guest": "a", "addresses": ["x"]}]}', "\x00"]
+)
+def test_a_report_that_is_none_releases_nothing_and_breaks_nothing(
+    text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from reconciler.publish import branch
+    from reconciler.settings import Settings
+    from reconciler.stories import holding
+
+    monkeypatch.setattr(branch, "read_report", lambda _repository, _host: text)
+    settings = Settings(repository=str(tmp_path), var=tmp_path / "var")
+    told = dict(holding._reports(settings, ["kvm02"]))
+    assert not any(holding._has_reached(settings, report, "c" * 40) for report in told.values())
+    assert all(list(holding._holdings(report)) == [] for report in told.values())

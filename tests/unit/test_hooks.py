@@ -16,6 +16,8 @@ from sites import EXAMPLE, SITE, guest_yaml
 
 from reconciler.load.values import is_shared_name
 
+pytestmark = pytest.mark.server
+
 HOOKS = Path(__file__).parents[2] / "hooks"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 GOOD = guest_yaml("web01", 1, "[10.0.0.10]").decode()

@@ -21,6 +21,8 @@ from reconciler.publish.repository import ReportRepository
 from reconciler.settings import PublishSettings, Settings
 from reconciler.stories.publishing import publish
 
+pytestmark = pytest.mark.server
+
 REFERENCE = "refs/heads/reports/kvm01"
 
 

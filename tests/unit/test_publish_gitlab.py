@@ -15,6 +15,8 @@ from reconciler.publish import gitlab as adapter
 from reconciler.publish.forge import MOST_BODY, ForgePublisher
 from reconciler.publish.gitlab import LABEL, GitLab
 
+pytestmark = pytest.mark.server
+
 MARKER = "<!-- nwfilter-reconciler host=kvm01 -->"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from repositories import OpenPgp, Repository, allowed_signers, make_ssh_key, sig
 from reconciler.errors import RefusedCommit, UsageError
 from reconciler.git.access import Access
 from reconciler.source.following import Following, Known, Signature, fetch_verified
+
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +123,21 @@ def test_a_key_in_the_users_own_keyring_allows_nobody(
 
 
 def test_a_certificate_signature_is_refused_whatever_the_system_trusts(
-    repository: Repository, following: Following, tmp_path: Path
+    repository: Repository, following: Following, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """gpgsm is a stand-in that finds every signature good, as a system that trusts somebody's authority would."""
+    gpgsm = tmp_path / "bin/gpgsm"
+    gpgsm.parent.mkdir()
+    said = "\\n[GNUPG:] GOODSIG 1234567890ABCDEF somebody\\n[GNUPG:] TRUST_FULLY 0 x\\n"
+    gpgsm.write_text(f'#!/bin/sh\nprintf "{said}"\n')
+    gpgsm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{gpgsm.parent}:{os.environ['PATH']}")
     commit = repository.git("cat-file", "commit", "HEAD")
     head, _, message = commit.partition("\n\n")
     signature = "gpgsig -----BEGIN SIGNED MESSAGE-----\n MIIB\n -----END SIGNED MESSAGE-----"
     forged = repository.plant("commit", f"{head}\n{signature}\n\n{message}\n".encode())
     repository.git("update-ref", "refs/heads/main", forged)
+    repository.git("verify-commit", "HEAD")
     with pytest.raises(RefusedCommit):
         fetched(following, tmp_path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 import time
@@ -185,31 +184,62 @@ def test_a_replace_ref_does_not_swap_an_object(repository: Repository, tmp_path:
     assert fetched(repository.folder, tmp_path) == snapshot
 
 
-def test_no_hook_filter_or_monitor_of_user_or_mirror_runs(
+def evil_configuration(folder: Path, trap: Path) -> str:
+    """Text of a configuration that springs a trap in many ways."""
+    hook = folder / "hooks/reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
+    hook.chmod(0o755)
+    return f'[core]\n  hooksPath = {hook.parent}\n  sshCommand = "touch {trap}"\n  fsmonitor = {hook}\n'
+
+
+def test_no_configuration_of_the_user_counts(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neither a file in the home folder, nor one that a variable names: it would stop git here."""
+    text = "[protocol]\n  allow = never\n[fetch]\n  recurseSubmodules = nonsense\n"
+    for name in ("home/.gitconfig", "home/.config/git/config", "named"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert fetched(repository.folder, tmp_path).files
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "named"))
+    assert fetched(repository.folder, tmp_path).files
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GIT_DIR": "/dev/null/nowhere"},
+        {"GIT_OBJECT_DIRECTORY": "/dev/null/nowhere"},
+        {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.allow", "GIT_CONFIG_VALUE_0": "never"},
+        {"GIT_CONFIG_PARAMETERS": "'protocol.allow'='never'"},
+        {"GIT_EXEC_PATH": "/dev/null/nowhere"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_no_variable_of_the_caller_counts(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert fetched(repository.folder, tmp_path).files
+
+
+def test_no_hook_filter_or_monitor_runs_wherever_it_was_put(repository: Repository, tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     repository.write("../.gitattributes", "* filter=evil\n")
     repository.write("../.gitmodules", f'[submodule "x"]\n  path = x\n  url = ext::sh -c "touch {trap}"\n')
     repository.commit()
-    hooks = tmp_path / "hooks"
-    hooks.mkdir()
-    hook = hooks / "reference-transaction"
-    hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
-    hook.chmod(0o755)
-    configuration = tmp_path / "gitconfig"
-    configuration.write_text(f'[core]\n  hooksPath = {hooks}\n  sshCommand = "touch {trap}"\n  fsmonitor = {hook}\n')
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.hooksPath")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(hooks))
-    monkeypatch.setenv("GIT_EXTERNAL_DIFF", f"touch {trap}")
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.setenv(name, os.environ[name])
+    fetched(repository.folder, tmp_path)
+    mirror = tmp_path / "mirror"
+    (mirror / "hooks").mkdir()
+    evil_configuration(mirror, trap)
+    repository.commit()
     fetched(repository.folder, tmp_path)
     assert not trap.exists()
-    assert not any((tmp_path / "mirror/hooks").glob("*"))
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c 'touch SPRUNG'", "fd::3", "git://localhost:1/x", "http://localhost:1/x"])
@@ -229,7 +259,7 @@ def test_files_are_no_transport_for_a_remote_that_is_elsewhere(repository: Repos
 @pytest.mark.parametrize("url", ["--upload-pack=touch SPRUNG", "-oProxyCommand=touch SPRUNG"])
 def test_a_url_is_no_option(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="strange pathname"):
         fetched(url, tmp_path)
     assert not list(tmp_path.rglob("SPRUNG"))
 
@@ -260,3 +290,13 @@ def test_check_says_every_odd_file_at_once(repository: Repository, tmp_path: Pat
     assert ended.returncode == 1
     assert "guests/link.yaml:1:1: error: guests/link.yaml is a symbolic link" in ended.stdout
     assert "guests/huge.yaml:1:1: error: guests/huge.yaml is larger than" in ended.stdout
+
+
+def test_what_a_server_says_does_not_act_on_a_terminal() -> None:
+    """git repeats a server's words; an error shows them, escape codes and all, as text."""
+    from reconciler.git.commands import _reason
+
+    assert (
+        _reason("remote: x\nfatal: remote error: \x1b[2J\x07gone\u202e")
+        == "fatal: remote error: \\x1b[2J\\x07gone\\u202e"
+    )

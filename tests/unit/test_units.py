@@ -23,6 +23,8 @@ from reconciler.report.metrics import metrics
 from reconciler.settings import Settings
 from reconciler.stories.telling import log, write_metrics
 
+pytestmark = pytest.mark.server
+
 UNITS = ("reconciler.service", "reconciler.timer", "reconciler-wake.socket")
 
 
