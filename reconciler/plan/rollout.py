@@ -26,7 +26,9 @@ from reconciler.plan.rates import Rates
 from reconciler.plan.simulated import Simulated, renamed
 
 _DIFFERS = "its definition differs from the site"
-_COPY = "guests change to copies of all changed filters at once, and back when the originals are as the copies"
+_COPIED = "guests are first switched to temporary copies of all that changes"
+_COPY = "guests change to all copies at once; they change back when the originals are as the copies"
+_BACK = "the changed filters have their own names again"
 _NAME_LENGTH = 40
 
 
@@ -160,8 +162,7 @@ def by_canary(change: Change) -> Candidate:
         steps.extend(_proofs(change, guard.name, steps[-1].id))
     copies.define_originals(change.inner_first(change.between), steps)
     for guard in guards:
-        reason = "the changed filters have their own names again"
-        steps.append(copies.simulated.define(f"back:{guard.name}", guard, reason, _last(steps)))
+        steps.append(copies.simulated.define(f"back:{guard.name}", guard, _BACK, _last(steps)))
     steps.extend(copies.drop(_last(steps)))
     return Candidate("canary", tuple(steps), copies.simulated)
 
@@ -187,7 +188,7 @@ def by_restart(change: Change) -> Candidate:
         return Candidate("daemon-restart", impossible=f"the daemon would not start: {wrong}")
     simulated = Simulated(change.live, change.rates)
     names = change.inner_first(change.changed)
-    reason = "the policy has filters come into force by a restart"
+    reason = "the daemon reads all files at once, and builds the rules of every port once"
     restart = simulated.restart(
         "restart", [change.wanted[name] for name in names], reason, change.new_references(names)
     )
@@ -224,7 +225,7 @@ def choose(found: tuple[Candidate, ...], policy: Policy, most: Disruption) -> tu
 
 
 _ON_REQUEST = ("canary", "daemon-restart")
-"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches all guests."""
+"""A canary costs more, and proves each guest. A restart takes the API away, and touches guests that need nothing."""
 
 
 def _asked(policy: Policy) -> str:
@@ -274,7 +275,7 @@ class Copies:
             if self.simulated.held(copy.name) == copy:
                 continue  # of a run that was interrupted
             id, after = f"copy:{name}", (*previous, *self._change.new_references([name]))
-            yield self.simulated.define(id, copy, "nobody uses it yet", after, temporary_uuid(copy.name))
+            yield self.simulated.define(id, copy, _COPIED, after, temporary_uuid(copy.name))
             previous = (id,)
 
     def define_originals(self, names: Iterable[str], steps: list[Step]) -> None:
@@ -282,7 +283,8 @@ class Copies:
         for name in names:
             if self.simulated.held(name) != self._change.wanted[name]:
                 after = (*_last(steps), *self._change.new_references([name]))
-                steps.append(self.simulated.define(f"filter:{name}", self._change.wanted[name], _DIFFERS, after))
+                reason = _DIFFERS if name in self._change.changed else _BACK
+                steps.append(self.simulated.define(f"filter:{name}", self._change.wanted[name], reason, after))
 
     def drop(self, after: tuple[str, ...]) -> Iterator[Step]:
         """Not those that guests have of an interrupted run: they go at the very end, when nobody has them."""
