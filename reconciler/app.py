@@ -277,6 +277,7 @@ def apply(
             seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
+            _forget_old_runs(settings)
             write_admission(settings, seen)
         return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
 
@@ -315,6 +316,15 @@ def interrupted_runs(settings: Settings) -> tuple[Run, ...]:
     from reconciler.execute.runs import open_runs
 
     return open_runs(settings.var / "journal")
+
+
+def _forget_old_runs(settings: Settings) -> None:
+    from reconciler.execute.runs import prune_runs
+
+    prune_runs(settings.var / "journal", _KEEP_DAYS)
+
+
+_KEEP_DAYS = 180
 
 
 def _close_interrupted_runs(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The write-ahead journal: what a run is about to do is on disk before it does it (promise P6).
 
 One file a run under `<var>/journal/`, one JSON object a line, each line on disk (fsync) before the step it
-announces. The first line is `{"journal": 1, "event": "run", …}`; a run that ended has a last line `end`.
+announces. The first line is `{"journal": 1, "event": "run", "epoch": N, …}`; a run that ended has a last line `end`.
 A step's line holds the whole action, so the definition that it replaces is saved with it.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from reconciler.errors import HostError
+from reconciler.errors import HostError, StaleError
 from reconciler.model.plan import Plan, Step
 
 VERSION = 1
@@ -36,7 +36,20 @@ class Journal:
             _sync_folder(folder)
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self.write("run", journal=VERSION, source=plan.source, host=plan.host, digest=plan.digest)
+        self._epoch_file = folder / "epoch"
+        self._epoch = self._begin_epoch()
+        self.write("run", journal=VERSION, epoch=self._epoch, source=plan.source, host=plan.host, digest=plan.digest)
+
+    def _begin_epoch(self) -> int:
+        """One more than the last run's: who finds another number there has been overtaken, lock or not."""
+        epoch = _read_epoch(self._epoch_file) + 1
+        draft = self._epoch_file.with_name("epoch.new")
+        try:
+            draft.write_text(f"{epoch}\n", encoding="utf-8")
+            draft.replace(self._epoch_file)
+        except OSError as error:
+            raise _unwritable(self._epoch_file, error) from error
+        return epoch
 
     def write(self, event: str, **details: Any) -> None:
         """Append one line and wait until it is on disk. Raises `HostError` when it cannot be written."""
@@ -65,6 +78,12 @@ class Journal:
         return True
 
     def intend(self, step: Step) -> None:
+        """Announce a step. Raises `StaleError` when another run has begun since."""
+        if _read_epoch(self._epoch_file) != self._epoch:
+            raise StaleError(
+                "another reconciler has begun a run on this host meanwhile; no further step was taken",
+                hint="see that only one of them uses this state folder",
+            )
         self.write("step", id=step.id, kind=step.action.kind, action=asdict(step.action))
 
     def __enter__(self) -> Self:
@@ -74,6 +93,13 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
+
+
+def _read_epoch(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
 
 
 def close_run(folder: Path, run: str, outcome: str) -> None:

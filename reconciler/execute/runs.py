@@ -140,7 +140,7 @@ def _value(name: str, value: Any) -> Any:
         return tuple(Family(each) for each in value)
     if name in ("files", "previous") and isinstance(value, list):
         return tuple((key, text) for key, text in value)
-    if name == "again" and value is not None:
+    if name == "undo" and value is not None:
         return ShutDownGuest(**value)
     return value
 

@@ -7,7 +7,7 @@ from functools import singledispatch
 
 from reconciler.domain.compare import same_definition
 from reconciler.domain.parse import parse_nics
-from reconciler.errors import HostError, StaleError
+from reconciler.errors import HostError, HostTimeout, StaleError
 from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port, require_rules, sweep_port
 from reconciler.host.protocol import Host
 from reconciler.model.actions import (
@@ -24,7 +24,6 @@ from reconciler.model.actions import (
     RewriteSave,
     SetAutostart,
     ShutDownGuest,
-    StageFilters,
     StartGuest,
     SweepPort,
     UndefineFilter,
@@ -116,16 +115,11 @@ def _(action: CloseGate | VerifyPort, host: Host) -> str:
 
 
 @surprise.register
-def _(action: StageFilters, host: Host) -> str:
+def _(action: RestartDaemon, host: Host) -> str:
     for name, text in action.previous:
         held = host.find_filter(name)
         if held is None or held.definition != parse_filter(text):
             return f"the definition of {name} differs"
-    return ""
-
-
-@surprise.register
-def _(action: RestartDaemon, host: Host) -> str:
     return ""
 
 
@@ -224,10 +218,19 @@ def _(action: VerifyPort, host: Host) -> None:
 
 
 @perform.register
-def _(action: StageFilters, host: Host) -> None:
+def _(action: RestartDaemon, host: Host) -> None:
+    """With files that libvirt cannot use it would not start again: then those that were there are put back."""
     for name, text in action.files:
         _try_definition(name, text, host)
-    host.write_filter_files(action.files)
+    try:
+        host.write_filter_files(action.files)
+        host.restart_daemon()
+    except HostTimeout:
+        raise
+    except HostError:
+        host.write_filter_files(action.previous)
+        host.restart_daemon()
+        raise
 
 
 def _try_definition(name: str, text: str, host: Host) -> None:
@@ -237,17 +240,18 @@ def _try_definition(name: str, text: str, host: Host) -> None:
     draft = replace(wanted, name=scratch)
     host.define_filter(format_filter(draft, temporary_uuid(scratch)))
     held = host.find_filter(scratch)
-    host.undefine_filter(scratch)
+    try:
+        host.undefine_filter(scratch)
+    except HostTimeout:
+        raise
+    except HostError:
+        host.undefine_filter(scratch)  # else the next run finds it by its mark
+        raise
     if held is None or held.definition != draft:
         raise HostError(f"libvirt makes another definition of the filter {name}; its file was not written")
 
 
 _SCRATCH_LENGTH = 50
-
-
-@perform.register
-def _(action: RestartDaemon, host: Host) -> None:
-    host.restart_daemon()
 
 
 @perform.register

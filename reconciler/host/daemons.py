@@ -5,36 +5,49 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import HostTimeout
 from reconciler.host.address import DaemonAddress, daemon_pid
 from reconciler.host.processes import run
 
-_NAMESPACES = ("mount", "uts", "net", "pid", "ipc")
-_PROC_NAMES = {"mount": "mnt"}
+_NAMESPACES = {"mount": "mnt", "uts": "uts", "net": "net", "pid": "pid", "ipc": "ipc"}
 _POLL_SECONDS = 0.02
 _FILTER_DAEMON = {"libvirtd": "libvirtd", "virtqemud": "virtnwfilterd"}
 
 
-def restart_daemon(address: DaemonAddress, seconds: float) -> None:
-    """By systemd, by its init script, or as it was started, in its own namespaces and below its own root.
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """How a daemon is started again, also when it is down, and the root of its files.
 
-    Returns when it was started; whether it answers, a new connection tells. Raises `HostError`.
+    Descriptors that are kept open outlive the process, and are closed with ours.
     """
+
+    argv: tuple[str, ...]
+    root: Path
+    by_service: bool
+
+    def restart(self, running: int | None, seconds: float) -> None:
+        """Returns when it was started; whether it answers, a new connection tells. Raises `HostError`."""
+        if not self.by_service and running is not None:
+            _end(running, seconds)
+        run(self.argv, timeout=seconds)
+
+
+def starter(address: DaemonAddress) -> Starter:
+    """By systemd, by its init script, or as it was started, in its own namespaces and below its own root."""
     pid = daemon_pid(address)
     name = Path(f"/proc/{pid}/comm").read_text().strip()
     unit = _FILTER_DAEMON.get(name, name)
     script = Path("/etc/init.d") / unit
-    if not _is_of_this_system(pid):
-        _start_as_before(pid, seconds)
-    elif Path("/run/systemd/system").is_dir():
-        run(["systemctl", "restart", f"{unit}.service"], timeout=seconds)
-    elif script.exists() and _parent(pid) == 1:
-        run([str(script), "restart"], timeout=seconds)
-    else:
-        _start_as_before(pid, seconds)
+    root = Path(_kept_open(f"/proc/{pid}/root"))
+    if _is_of_this_system(pid):
+        if Path("/run/systemd/system").is_dir():
+            return Starter(("systemctl", "restart", f"{unit}.service"), root, by_service=True)
+        if script.exists() and _parent(pid) == 1:
+            return Starter((str(script), "restart"), root, by_service=True)
+    return Starter(_as_before(pid, root), root, by_service=False)
 
 
 def _is_of_this_system(pid: int) -> bool:
@@ -46,24 +59,15 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _start_as_before(pid: int, seconds: float) -> None:
+def _as_before(pid: int, root: Path) -> tuple[str, ...]:
+    """Its command, entered into what it sees."""
     words = [word for word in Path(f"/proc/{pid}/cmdline").read_text().split("\0") if word]
-    own = os.getpid()
-    with ExitStack() as opened:
-        entered = [
-            f"--{name}=/proc/{own}/fd/{_open(opened, f'/proc/{pid}/ns/{_PROC_NAMES.get(name, name)}')}"
-            for name in _NAMESPACES
-        ]
-        root = _open(opened, f"/proc/{pid}/root")
-        _end(pid, seconds)
-        run(["nsenter", *entered, f"--root=/proc/{own}/fd/{root}", "--wd=/", "--", *_detached(words)], timeout=seconds)
+    entered = [f"--{option}={_kept_open(f'/proc/{pid}/ns/{name}')}" for option, name in _NAMESPACES.items()]
+    return ("nsenter", *entered, f"--root={root}", "--wd=/", "--", *_detached(words))
 
 
-def _open(opened: ExitStack, path: str) -> int:
-    """Kept open, a namespace outlives its last process."""
-    descriptor = os.open(path, os.O_RDONLY)
-    opened.callback(os.close, descriptor)
-    return descriptor
+def _kept_open(path: str) -> str:
+    return f"/proc/{os.getpid()}/fd/{os.open(path, os.O_RDONLY)}"
 
 
 def _detached(words: list[str]) -> list[str]:
@@ -71,7 +75,10 @@ def _detached(words: list[str]) -> list[str]:
 
 
 def _end(pid: int, seconds: float) -> None:
-    os.kill(pid, signal.SIGTERM)
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
     end = time.monotonic() + seconds
     while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
         if time.monotonic() > end:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import HostError
-from reconciler.host.address import proc_of
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile
 from reconciler.nwfilter.parse import parse_filter
@@ -16,22 +15,22 @@ from reconciler.nwfilter.syntax import FilterSyntax
 _MODE = 0o600
 
 
-def definition_names(pid: int) -> tuple[str, ...]:
+def definition_names(root: Path) -> tuple[str, ...]:
     """Names of the filters that the daemon keeps on disk.
 
     libvirt 9.0 can deadlock when its filters are listed while a binding is made, so the names come from the files, and
     each filter is then looked up alone.
     """
     try:
-        return tuple(sorted(path.stem for path in _folder(pid).glob("*.xml")))
+        return tuple(sorted(path.stem for path in _folder(root).glob("*.xml")))
     except OSError:
         return ()
 
 
-def filter_file(pid: int, name: str, xml: str, definition: NwFilter) -> FilterFile:
+def filter_file(root: Path, name: str, xml: str, definition: NwFilter) -> FilterFile:
     """A filter's file beside what libvirt prints of it: the same text below a warning, unless somebody wrote it."""
     try:
-        text = (_folder(pid) / f"{name}.xml").read_bytes()
+        text = (_folder(root) / f"{name}.xml").read_bytes()
     except OSError:
         return FilterFile.ABSENT
     if text.rstrip().endswith(xml.rstrip().encode()):
@@ -42,10 +41,10 @@ def filter_file(pid: int, name: str, xml: str, definition: NwFilter) -> FilterFi
         return FilterFile.DIFFERENT
 
 
-def write_filter_files(pid: int, files: Iterable[tuple[str, str]]) -> None:
+def write_filter_files(root: Path, files: Iterable[tuple[str, str]]) -> None:
     """Each by a rename, so that a daemon that reads them meanwhile finds whole ones. Raises `HostError`."""
     for name, text in files:
-        path = _folder(pid) / f"{name}.xml"
+        path = _folder(root) / f"{name}.xml"
         draft = path.with_name(f".{name}.xml.new")
         try:
             with draft.open("w", encoding="utf-8") as file:
@@ -58,5 +57,5 @@ def write_filter_files(pid: int, files: Iterable[tuple[str, str]]) -> None:
             raise HostError(f"the file {path.name} of a filter cannot be written ({error.strerror})") from error
 
 
-def _folder(pid: int) -> Path:
-    return proc_of(pid) / "root/etc/libvirt/nwfilter"
+def _folder(root: Path) -> Path:
+    return root / "etc/libvirt/nwfilter"

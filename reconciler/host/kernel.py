@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
@@ -18,7 +18,7 @@ from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, K
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
-from reconciler.nwfilter.nft_leftovers import clearing
+from reconciler.nwfilter.nft_leftovers import clearing, deletions
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
 
 TABLE = "reconciler"
@@ -72,7 +72,10 @@ class Kernel:
 
     def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
         """Delete rules by their text; one that is gone already is no error."""
-        for rule in rules:
+        rules = tuple(rules)
+        if of_nft := tuple(rule for rule in rules if rule.family.of_nft):
+            self._change_nft(lambda listed: deletions(listed, of_nft))
+        for rule in (rule for rule in rules if not rule.family.of_nft):
             words = shlex.split(rule.text)[1:]
             run([*_PROGRAMS[rule.family], "-D", *words], check=False, within=self._within)
 
@@ -91,6 +94,7 @@ class Kernel:
 
     def sweep_port(self, port: str) -> None:
         """Jumps first, then the chains empty, then the chains."""
+        self._change_nft(lambda listed: clearing(listed, port, whole=True))
         for family in _PROGRAMS:
             ruleset = self._ruleset(family)
             chains = leftover_chains(ruleset, port)
@@ -127,8 +131,12 @@ class Kernel:
 
         The port's gate must be closed, and nobody else may build its rules meanwhile.
         """
+        self._change_nft(lambda listed: clearing(listed, port))
+
+    def _change_nft(self, commands_for: Callable[[str], tuple[str, ...]]) -> None:
+        """Run what is wanted for the tables as they are now, in one transaction."""
         listed = self._listed_tables_of_nft()
-        if listed is not None and (commands := clearing(listed, port)):
+        if listed is not None and (commands := commands_for(listed)):
             run(["nft", "-f", "-"], stdin="\n".join(commands) + "\n", within=self._within)
 
     def _saved(self, program: str) -> str:

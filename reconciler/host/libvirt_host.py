@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
@@ -12,8 +13,8 @@ from reconciler.domain.binding import binding_xml, parse_binding
 from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
-from reconciler.host.address import DaemonAddress, network_devices, parse_uri
-from reconciler.host.daemons import restart_daemon
+from reconciler.host.address import DaemonAddress, network_devices, parse_uri, proc_of
+from reconciler.host.daemons import Starter, starter
 from reconciler.host.filter_files import definition_names, filter_file, write_filter_files
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
@@ -50,9 +51,10 @@ class LibvirtHost:
     def __init__(self, address: DaemonAddress, session: Session, rebuild_seconds: float) -> None:
         self._address = address
         self._session = session
-        self._known_filters = definition_names(session.pid)
+        self._known_filters = definition_names(proc_of(session.pid) / "root")
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
+        self._starter: Starter | None = None
 
     @property
     def _connection(self) -> Any:
@@ -61,6 +63,11 @@ class LibvirtHost:
     @property
     def _kernel(self) -> Kernel:
         return self._session.kernel
+
+    @property
+    def _root(self) -> Path:
+        """The daemon's file system, also while it is down for a restart."""
+        return self._starter.root if self._starter else proc_of(self._session.pid) / "root"
 
     @property
     def _daemon(self) -> int:
@@ -131,14 +138,16 @@ class LibvirtHost:
         self._write(f"destroy the guest {guest}", self._required_domain(guest).destroy)
 
     def write_filter_files(self, files: Iterable[tuple[str, str]]) -> None:
-        write_filter_files(self._daemon, files)
+        write_filter_files(self._root, files)
 
     def restart_daemon(self) -> None:
         """The connection and the process are others afterwards."""
         seconds = max(MINIMUM_DEADLINE, self._deadline())
-        self._session.worker.close()
-        restart_daemon(self._address, seconds)
+        self._starter = self._starter or starter(self._address)
+        self._starter.restart(self._session.pid, seconds)
+        ended = self._session
         self._session = open_again(self._address, seconds)
+        ended.worker.close()
 
     def devices(self) -> frozenset[str]:
         return network_devices(self._daemon)
@@ -224,7 +233,7 @@ class LibvirtHost:
         xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
         definition = parse_dump(xml, f"filter/{name}")
         uuid = definition.uuid or ""
-        file = filter_file(self._daemon, name, xml, definition)
+        file = filter_file(self._root, name, xml, definition)
         owned, temporary = uuid == mark_uuid(name), uuid == temporary_uuid(name)
         return LiveFilter(definition, uuid, owned, xml, file, temporary)
 

@@ -108,7 +108,7 @@ class MemoryHost:
         user = next((b for b in self.bindings.values() if name in self._closure(b.filterref.filter)), None)
         if user is not None:
             raise HostError(f"nwfilter is in use by {user.port}")
-        del self.filters[name]
+        self.filters.pop(name, None)
 
     def define_domain(self, xml: str) -> None:
         parsed = parse_domain(xml)

@@ -19,11 +19,15 @@ class _OfGuest:
 
 @dataclass(frozen=True, slots=True)
 class DefineFilter:
-    """Define a filter, new or in place of `previous_xml`. libvirt builds new rules before it drops the old."""
+    """Define a filter, new or in place of `previous_xml`. libvirt builds new rules before it drops the old.
+
+    `withdraws` is a guard that gives up addresses first, and gets its new ones by a later step.
+    """
 
     name: str
     xml: str
     previous_xml: str | None
+    withdraws: bool = False
 
     kind = "define-filter"
 
@@ -32,7 +36,8 @@ class DefineFilter:
         return f"filter/{self.name}"
 
     def describe(self) -> str:
-        return f"{'redefine' if self.previous_xml else 'define'} filter {self.name}"
+        less = " without the addresses that it gives up" if self.withdraws else ""
+        return f"{'redefine' if self.previous_xml else 'define'} filter {self.name}{less}"
 
     def inverse(self) -> Action:
         if self.previous_xml is None:
@@ -81,9 +86,15 @@ class ChangeLiveFilterref(_OfGuest):
     kind = "change-live-filterref"
 
     def describe(self) -> str:
-        new = self.filterref.filter if self.filterref else "no filter"
+        port = f"{self.guest}'s port {self.port}"
+        if self.filterref is None:
+            return f"take the filter from {port}, closed meanwhile"
+        if self.bridge and self.filterref == self.previous:
+            return f"move {port} to {self.bridge}, closed meanwhile"
+        is_same = self.previous is not None and self.previous.filter == self.filterref.filter
+        change = "give {} other values for {}" if is_same else "switch {} to {}"
         moves = f" and move it to {self.bridge}" if self.bridge else ""
-        return f"switch {self.guest}'s port {self.port} to {new}{moves}, closed meanwhile"
+        return f"{change.format(port, self.filterref.filter)}{moves}, closed meanwhile"
 
     def inverse(self) -> Action:
         return ChangeLiveFilterref(
@@ -130,12 +141,13 @@ class SetAutostart(_OfGuest):
 
 @dataclass(frozen=True, slots=True)
 class StartGuest(_OfGuest):
-    """Start a guest: one that the site wants running, which stays up when a later step fails, or one that we stopped.
+    """Start a guest: one that the site wants running, or one that we stopped (`again`).
 
-    `again` has how it was stopped: when a later step fails it is stopped like that once more, to come back as it was.
+    `undo` is how it is stopped when a later step fails, since it was down before; without it the guest stays up.
     """
 
-    again: ShutDownGuest | None = None
+    undo: ShutDownGuest | None = None
+    again: bool = False
 
     kind = "start-guest"
 
@@ -143,7 +155,7 @@ class StartGuest(_OfGuest):
         return f"start guest {self.guest}{' again' if self.again else ''}"
 
     def inverse(self) -> Action | None:
-        return self.again
+        return self.undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,29 +209,14 @@ class VerifyPort(_OfGuest):
 
 
 @dataclass(frozen=True, slots=True)
-class StageFilters:
-    """Write filters' files by rename; libvirt reads them when it is started anew. Pairs of name and XML."""
+class RestartDaemon:
+    """Write filters' files by rename, restart libvirt's daemon, and wait until it answers.
+
+    It then builds the rules of every port of the host once. `files` and `previous` are pairs of name and XML.
+    """
 
     files: tuple[tuple[str, str], ...]
     previous: tuple[tuple[str, str], ...]
-
-    kind = "stage-filters"
-
-    @property
-    def target(self) -> str:
-        return "host"
-
-    def describe(self) -> str:
-        count = "a filter" if len(self.files) == 1 else f"{len(self.files)} filters"
-        return f"write the files of {count}: {', '.join(name for name, _ in self.files)}"
-
-    def inverse(self) -> Action:
-        return StageFilters(self.previous, self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class RestartDaemon:
-    """Restart libvirt's daemon and wait until it answers: it builds the rules of every port of the host once."""
 
     kind = "restart-daemon"
 
@@ -228,10 +225,16 @@ class RestartDaemon:
         return "host"
 
     def describe(self) -> str:
-        return "restart libvirt's daemon and wait for its answers"
+        count = "a filter" if len(self.files) == 1 else f"{len(self.files)} filters"
+        names = ", ".join(name for name, _ in self.files[:_MOST_NAMES])
+        more = f" and {len(self.files) - _MOST_NAMES} more" if len(self.files) > _MOST_NAMES else ""
+        return f"write the files of {count} ({names}{more}), restart libvirt's daemon, and wait for its answers"
 
     def inverse(self) -> Action:
-        return RestartDaemon()
+        return RestartDaemon(self.previous, self.files)
+
+
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +339,8 @@ class OpenGate:
         return f"guest/{self.guest}" if self.guest else f"port/{self.port}"
 
     def describe(self) -> str:
-        return f"open the gate of port {self.port}"
+        whose = f"{self.guest}'s port" if self.guest else "port"
+        return f"open the gate of {whose} {self.port}"
 
     def inverse(self) -> None:
         return None
@@ -357,7 +361,6 @@ Action = (
     | ShutDownGuest
     | CloseGate
     | VerifyPort
-    | StageFilters
     | RestartDaemon
     | OpenGate
 )

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.model.actions import Action, DefineFilter, DefineGuest
+from reconciler.model.actions import (
+    Action,
+    ChangeLiveFilterref,
+    DefineFilter,
+    DefineGuest,
+    RestartDaemon,
+    RewriteSave,
+    ShutDownGuest,
+)
+from reconciler.model.filter import FilterRef
 from reconciler.model.site import Disruption
 
 
@@ -23,11 +32,20 @@ class Step:
 
     @property
     def revert(self) -> str:
+        """How it is taken back. What its description would only say again is said as what it brings back."""
         match self.action:
             case DefineFilter(name=name, previous_xml=str()):
                 return f"put filter {name} back as it was"
             case DefineGuest(guest=guest):
                 return f"put {guest}'s persistent definition back as it was"
+            case ChangeLiveFilterref(guest=guest, port=port, previous=FilterRef(), bridge=None):
+                return f"put the filter of {guest}'s port {port} back as it was, closed meanwhile"
+            case RewriteSave(guest=guest):
+                return f"put the definition in {guest}'s managed-save image back as it was"
+            case RestartDaemon():
+                return "write the old files back, and restart the daemon again"
+            case ShutDownGuest(guest=guest):
+                return f"start guest {guest} again"
             case action:
                 inverse = action.inverse()
                 return inverse.describe() if inverse else "none needed"
@@ -55,7 +73,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One of several ways to the same filters and its cost. `chosen` is the plan's; `why` says why, or why not."""
+    """One of several ways to the same filters and its cost. `chosen` is the plan's; `why` says why, or why not.
+
+    One that is not `possible` has no cost.
+    """
 
     name: str
     rebuilds: int
@@ -63,6 +84,7 @@ class Way:
     disruption: Disruption
     chosen: bool
     why: str
+    possible: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,15 +103,18 @@ def _ipv6(data: bytes) -> Packet | None:
     if len(data) < 40:
         return None
     traffic_class = (struct.unpack_from("!H", data)[0] >> 4) & 0xFF
-    protocol, offset, fragment_of = _skip_extensions(data)
+    protocol, offset, fragment_of = skip_extensions(data)
     unreadable = protocol is None or fragment_of is not None
     transport = Transport(protocol) if unreadable else _transport(protocol or 0, data[offset:])
     source, destination = IPv6Address(data[8:24]), IPv6Address(data[24:40])
     return Packet(source, destination, transport, traffic_class, fragment_of, data[6])
 
 
-def _skip_extensions(data: bytes) -> tuple[int | None, int, int | None]:
-    """The protocol behind all extension headers, where it starts, and of a later fragment the whole's protocol."""
+def skip_extensions(data: bytes) -> tuple[int | None, int, int | None]:
+    """The protocol behind all extension headers, where it starts, and of a later fragment the whole's protocol.
+
+    A later fragment's protocol is 44, which starts at its fragment header.
+    """
     following, offset = data[6], 40
     while following in _EXTENSIONS:
         if following == _NO_NEXT or len(data) < offset + 2:

@@ -15,7 +15,7 @@ from reconciler.nwfilter.canonical_rules import canonical_rule
 from reconciler.nwfilter.expand_ethernet import ethernet_rules, rule_text
 from reconciler.nwfilter.expand_nft import nft_rulesets
 from reconciler.nwfilter.expand_packets import packet_ruleset
-from reconciler.nwfilter.instances import CannotInstantiate, Instance, rule_instances
+from reconciler.nwfilter.instances import CannotInstantiate, Instance, rule_instances, written_instances
 from reconciler.nwfilter.names import BRIDGE_GROUP
 from reconciler.nwfilter.variables import Lookup
 
@@ -63,10 +63,10 @@ class Expected:
 
 def expand(lookup: Lookup, filterref: FilterRef, mac: str, port: str, backend: Backend = Backend.IPTABLES) -> Expected:
     """What libvirt instantiates for a filterref on a port. Raises CannotInstantiate where it would refuse."""
-    instances = rule_instances(lookup, filterref, mac)
     if backend is Backend.NFTABLES:
-        ethernet_table, inet = nft_rulesets(instances, port)
+        ethernet_table, inet = nft_rulesets(written_instances(lookup, filterref, mac), port)
         return Expected(port, ethernet_table, inet=inet)
+    instances = rule_instances(lookup, filterref, mac)
     ethernet = tuple(instance for instance in instances if instance.is_ethernet)
     _check_chains_come_first(ethernet)
     chains: list[KernelChain] = []

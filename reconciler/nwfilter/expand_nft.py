@@ -75,7 +75,10 @@ class _Table:
 
 
 def nft_rulesets(instances: tuple[Instance, ...], port: str) -> tuple[Ruleset, Ruleset]:
-    """The rules of frames and those of packets. Raises CannotInstantiate where nft would refuse one."""
+    """The rules of frames and those of packets, of rules in the order of the files.
+
+    Raises CannotInstantiate where nft would refuse one.
+    """
     ethernet, inet = _Table(port, Family.NFT_ETHERNET), _Table(port, Family.NFT_INET)
     ordered = sorted(instances, key=lambda each: (each.chain != "root", _priority(each)))
     of_root = [each for each in ordered if each.chain == "root" and each.is_ethernet]

@@ -257,11 +257,16 @@ def _addresses(attributes: Attributes, word: str, reverse: bool) -> Conditions:
     ]
     if any(each.negated for each in found):
         raise ValueError("an inverted address")
+    if word == "ip6" and any(value.variable for name in _ADDRESSES if (value := attributes.get(name))):
+        raise ValueError("a variable for an address of IPv6, which libvirt takes for one of IPv4")
     yield from found
     if dscp := attributes.get("dscp"):
         if dscp.negated or (word == "ip6" and not found):
             raise ValueError("dscp inverted, or of IPv6 without an address")
         yield from _is(f"{word} dscp", dscp)
+
+
+_ADDRESSES = ("srcipaddr", "srcipfrom", "dstipaddr", "dstipfrom")
 
 
 def _address(attributes: Attributes, prefix: str, field: str) -> Conditions:

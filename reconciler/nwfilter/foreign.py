@@ -22,8 +22,8 @@ class Foreign:
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
-        is_ethernet = ruleset.family is Family.ETHERNET
-        self._hooks = [_Hook(ruleset, name) for name in (_ENTRANCES if is_ethernet else PACKET_HOOKS)]
+        is_packets = ruleset.family in (Family.IPV4, Family.IPV6)
+        self._hooks = [_Hook(ruleset, name) for name in (PACKET_HOOKS if is_packets else _ENTRANCES)]
 
     def rules(self, port: str, bridge: str | None = None) -> tuple[ForeignRule, ...]:
         """Those that frames of a port can meet before its chains and that may let them pass these by.
@@ -64,13 +64,22 @@ class _Hook:
         self.last_link = -1
         chain = ruleset.chain(name)
         for place, rule in enumerate(chain.rules if chain else ()):
-            if not rule.target.startswith("libvirt-"):
+            if not _is_libvirts(rule, ruleset.family):
                 self.of_others.append((place, rule))
-            elif ruleset.family is Family.ETHERNET:
+            elif ruleset.family not in (Family.IPV4, Family.IPV6):
                 for condition in rule.conditions:
                     self.jumps.setdefault(condition.value, place)
             elif rule.target in SHARED_CHAINS[Family.IPV4]:
                 self.last_link = place
+
+
+def _is_libvirts(rule: KernelRule, family: Family) -> bool:
+    """With nft, a jump of one interface to one of its chains."""
+    if not family.of_nft:
+        return rule.target.startswith("libvirt-")
+    names = [condition.value for condition in rule.conditions if condition.option in _INTERFACES]
+    ends = {f"{prefix}{name}-{way}" for name in names for prefix in ("", "n-") for way in ("in", "out")}
+    return len(rule.conditions) == 1 and (rule.target in ends or rule.target.endswith(("-in", "-out")))
 
 
 def _is_of_bridge(rule: KernelRule, bridge: str | None) -> bool:

@@ -27,7 +27,7 @@ class Installed:
 
     def __init__(self, rules: KernelRules) -> None:
         self._families = [_PortIndex(ruleset) for ruleset in rules.rulesets]
-        self._foreign = [Foreign(ruleset) for ruleset in rules.rulesets if not ruleset.family.of_nft]
+        self._foreign = [Foreign(ruleset) for ruleset in rules.rulesets]
         self._backend = rules.backend
         self._unheeded = rules.unheeded
 

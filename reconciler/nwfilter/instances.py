@@ -42,16 +42,21 @@ class Instance:
 
 
 def rule_instances(lookup: Lookup, reference: FilterRef, mac: str) -> tuple[Instance, ...]:
-    """All rules behind a filterref, in the order in which libvirt hands them to its firewall driver.
+    """All rules behind a filterref, in the order in which libvirt makes rules of ebtables and iptables of them.
 
     Those of the root chain come first, each part by priority, equal ones in the order of the files.
     Raises CannotInstantiate for filters that nobody defines, circles and variables without value.
     """
+    found = written_instances(lookup, reference, mac)
+    return tuple(sorted(found, key=lambda instance: (instance.chain != "root", instance.rule.priority)))
+
+
+def written_instances(lookup: Lookup, reference: FilterRef, mac: str) -> tuple[Instance, ...]:
+    """As `rule_instances`, in the order of the files."""
     if loop := find_loop(lookup, reference.filter):
         raise CannotInstantiate(f"filters refer to each other in a circle: {' → '.join(loop)}")
     variables = {"MAC": (mac,), **_grouped(reference.parameters)}
-    found = _instances(lookup, reference.filter, variables)
-    return tuple(sorted(found, key=lambda instance: (instance.chain != "root", instance.rule.priority)))
+    return tuple(_instances(lookup, reference.filter, variables))
 
 
 def _instances(lookup: Lookup, name: str, variables: Variables) -> Iterator[Instance]:

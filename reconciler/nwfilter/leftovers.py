@@ -11,7 +11,9 @@ _ROOT_CHAIN = {
     Family.ETHERNET: re.compile(r"libvirt-[IOJP]-(.+)"),
     Family.IPV4: re.compile(r"[FH][IOJP]-(.+)"),
     Family.IPV6: re.compile(r"[FH][IOJP]-(.+)"),
+    Family.NFT_INET: re.compile(r"(?:n-)?(.+)-(?:in|out)"),
 }
+"""libvirt's table of nft for packets has no other chains than these for a port; that for frames has the same."""
 
 
 def leftover_ports(rules: KernelRules, devices: frozenset[str]) -> tuple[str, ...]:
@@ -21,7 +23,7 @@ def leftover_ports(rules: KernelRules, devices: frozenset[str]) -> tuple[str, ..
     """
     if not devices:
         return ()
-    found = {port for ruleset in rules.rulesets if not ruleset.family.of_nft for port in _ports(ruleset)}
+    found = {port for ruleset in rules.rulesets if ruleset.family in _ROOT_CHAIN for port in _ports(ruleset)}
     return tuple(sorted(found - devices))
 
 

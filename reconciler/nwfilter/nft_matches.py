@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 
 from reconciler.model.kernel import Condition
-from reconciler.nwfilter.frame import Arp, Packet, Vlan
+from reconciler.nwfilter.decode import skip_extensions
+from reconciler.nwfilter.frame import Arp, Frame, Packet, Vlan
 from reconciler.nwfilter.nft_rules import IPV4, SAME_ADDRESSES, settled_conditions
 from reconciler.nwfilter.nft_values import MASK, mac_number, ordinal
 from reconciler.nwfilter.view import Field, Predicate, T, Test, UnknownMatch, View, refusal
@@ -23,10 +24,13 @@ _PORT_PROTOCOLS = {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136}
 def compile_nft(conditions: tuple[Condition, ...]) -> tuple[Test, ...]:
     """All tests of a rule. What cannot be judged comes last, and raises UnknownMatch only when all else holds."""
     found = sorted(settled_conditions(conditions), key=lambda each: each.option.startswith("@"))
+    last: tuple[Test, ...] = ()
+    if _contradicts(found):
+        found, last = [each for each in found if not each.option.startswith("ip ")], (_contradiction,)
     known = [_compile(each) for each in found]
     tests = [test for test in known if test is not None]
     unknown = [refusal(f"{each.option} {each.value}") for each, test in zip(found, known, strict=True) if test is None]
-    return (*tests, *unknown, *([_contradiction] if _contradicts(found) else ()))
+    return (*tests, *unknown, *last)
 
 
 def _contradicts(conditions: list[Condition]) -> bool:
@@ -63,7 +67,10 @@ def _compile(condition: Condition) -> Test | None:
 def _test(field: Field[T], holds: Predicate[T], negated: bool) -> Test:
     def test(view: View) -> bool:
         found = field(view)
-        return found is not None and holds(found) is not negated
+        matches = found is not None and holds(found) is not negated
+        if matches and isinstance(found, _Doubtful):
+            raise UnknownMatch("whether a later fragment has a transport header depends on the kernel")
+        return matches
 
     return test
 
@@ -127,6 +134,10 @@ def _bits(view: View, start: int, size: int) -> int | None:
         raise UnknownMatch("a rule reads bytes of a frame that is not known byte by byte")
     if len(data) * 8 < start + size:
         return None
+    return _cut(data, start, size)
+
+
+def _cut(data: bytes, start: int, size: int) -> int:
     return int.from_bytes(data) >> (len(data) * 8 - start - size) & (1 << size) - 1
 
 
@@ -173,8 +184,41 @@ def _in_any_packet(field: Callable[[Packet], int | None]) -> Field[int]:
     return read
 
 
-def _of_transport(protocol: int, field: Callable[[Packet], int | None]) -> Field[int]:
-    return _in_any_packet(lambda packet: field(packet) if packet.transport.protocol == protocol else None)
+class _Doubtful(int):
+    """What stands in a later fragment where a transport header has a field: kernels read it, or do not (6.18 does)."""
+
+
+def _of_transport(protocol: int | None, start: int, size: int, field: Callable[[Packet], int | None]) -> Field[int]:
+    """A field at a place of the transport header; of any protocol where none is said."""
+
+    def read(view: View) -> int | None:
+        packet = view.frame.payload
+        if isinstance(packet, Vlan):
+            raise UnknownMatch("what a tagged frame holds is not understood")
+        if not isinstance(packet, Packet) or (protocol is not None and _protocol(packet) != protocol):
+            return None
+        data = _of_later_fragment(view.frame, packet)
+        if data is None:
+            return field(packet)
+        return _Doubtful(_cut(data, start, size)) if len(data) * 8 >= start + size else None
+
+    return read
+
+
+def _of_later_fragment(frame: Frame, packet: Packet) -> bytes | None:
+    """What a fragment holds that is not the first one; None of any other packet."""
+    data = frame.network
+    if data is None:
+        return None
+    if frame.ethertype == _IPV6:
+        return data[skip_extensions(data)[1] + 8 :] if packet.fragment_of is not None else None
+    return data[(data[0] & 0x0F) * 4 :] if int.from_bytes(data[6:8]) & 0x1FFF else None
+
+
+def _with_icmp(version: int, start: int, field: Callable[[Packet], int | None]) -> Field[int]:
+    protocol, ethertype = (1, _IPV4) if version == 4 else (58, _IPV6)
+    read = _of_transport(protocol, start, 8, field)
+    return lambda view: read(view) if view.frame.ethertype == ethertype else None
 
 
 def _any_port(port: int | None, packet: Packet) -> int | None:
@@ -201,9 +245,9 @@ _TEXTS: Mapping[str, Field[str]] = {
     "ct state": lambda view: view.flow.state.value.lower(),
     "ct direction": lambda view: "reply" if view.flow.answer else "original",
 }
-_PORT_FIELDS: Mapping[str, Callable[[Packet], int | None]] = {
-    "sport": lambda packet: packet.transport.source_port,
-    "dport": lambda packet: packet.transport.destination_port,
+_PORT_FIELDS: Mapping[str, tuple[int, Callable[[Packet], int | None]]] = {
+    "sport": (0, lambda packet: packet.transport.source_port),
+    "dport": (16, lambda packet: packet.transport.destination_port),
 }
 _FIELDS: Mapping[str, Field[int]] = {
     "ether type": lambda view: view.frame.ethertype,
@@ -227,20 +271,16 @@ _FIELDS: Mapping[str, Field[int]] = {
     "arp saddr ip": _in_arp(112, 32, lambda arp: None if arp.sender_ip is None else int(arp.sender_ip)),
     "arp daddr ether": _in_arp(144, 48, lambda arp: _mac(arp.target_mac)),
     "arp daddr ip": _in_arp(192, 32, lambda arp: None if arp.target_ip is None else int(arp.target_ip)),
-    "icmp type": _in_packet(4, lambda packet: packet.transport.icmp_type if packet.transport.protocol == 1 else None),
-    "icmp code": _in_packet(4, lambda packet: packet.transport.icmp_code if packet.transport.protocol == 1 else None),
-    "icmpv6 type": _in_packet(
-        6, lambda packet: packet.transport.icmp_type if packet.transport.protocol == 58 else None
-    ),
-    "icmpv6 code": _in_packet(
-        6, lambda packet: packet.transport.icmp_code if packet.transport.protocol == 58 else None
-    ),
-    "tcp flags": _of_transport(6, lambda packet: packet.transport.tcp_flags),
+    "icmp type": _with_icmp(4, 0, lambda packet: packet.transport.icmp_type),
+    "icmp code": _with_icmp(4, 8, lambda packet: packet.transport.icmp_code),
+    "icmpv6 type": _with_icmp(6, 0, lambda packet: packet.transport.icmp_type),
+    "icmpv6 code": _with_icmp(6, 8, lambda packet: packet.transport.icmp_code),
+    "tcp flags": _of_transport(6, 104, 8, lambda packet: packet.transport.tcp_flags),
     **{
-        f"{word} {name}": _of_transport(number, field)
+        f"{word} {name}": _of_transport(number, start, 16, field)
         for word, number in _PORT_PROTOCOLS.items()
-        for name, field in _PORT_FIELDS.items()
+        for name, (start, field) in _PORT_FIELDS.items()
     },
-    "th sport": _in_any_packet(lambda packet: _any_port(packet.transport.source_port, packet)),
-    "th dport": _in_any_packet(lambda packet: _any_port(packet.transport.destination_port, packet)),
+    "th sport": _of_transport(None, 0, 16, lambda packet: _any_port(packet.transport.source_port, packet)),
+    "th dport": _of_transport(None, 16, 16, lambda packet: _any_port(packet.transport.destination_port, packet)),
 }

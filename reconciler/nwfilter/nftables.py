@@ -57,7 +57,7 @@ def _table(items: list[Json], family: Family) -> Ruleset:
     }
     maps = {each["name"]: each.get("elem", []) for each in of_table["map"]}
     changed = frozenset(f"@{each['name']}" for each in of_table["set"] if not _is_libvirts(each))
-    hooks = {each["name"]: each["hook"].upper() for each in of_table["chain"] if "hook" in each}
+    hooks = _hooks(of_table["chain"])
     chains: dict[str, list[KernelRule]] = {each["name"]: [] for each in of_table["chain"]}
     for rule in of_table["rule"]:
         chain = rule["chain"]
@@ -65,6 +65,21 @@ def _table(items: list[Json], family: Family) -> Ruleset:
     policies = {each["name"]: each.get("policy", "-").upper() for each in of_table["chain"]}
     named = (KernelChain(hooks.get(name, name), policies.get(name, "-"), tuple(chains[name])) for name in chains)
     return Ruleset(tuple(named), family)
+
+
+def _hooks(chains: list[Json]) -> dict[str, str]:
+    """libvirt's own base chains, by their names; those of others in its tables end no frame's way through them."""
+    return {each["name"]: each["hook"].upper() for each in chains if each.get("hook") == each["name"]}
+
+
+def rules_of_hook(text: str, family: Family) -> Iterator[tuple[str, KernelRule, int]]:
+    """The rules of libvirt's base chains that look up no interface: each behind its hook, before its handle."""
+    items = list(_items(text))
+    hooks = _hooks([item["chain"] for item in items if _is_of(item, "chain", TABLES[family])])
+    for rule in (item["rule"] for item in items if _is_of(item, "rule", TABLES[family])):
+        hook = hooks.get(rule["chain"])
+        if hook is not None and not any("vmap" in statement for statement in rule["expr"]):
+            yield from ((hook, found, rule["handle"]) for found in _rules(rule, hook, {}, frozenset()))
 
 
 def _is_libvirts(found: Json) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from reconciler.model.actions import DefineFilter
+from reconciler.model.actions import DefineFilter, StartGuest
 from reconciler.model.live import Live
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
@@ -24,7 +24,7 @@ from reconciler.plan.order import held_back, ordered
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
 from reconciler.plan.refusals import Refusals
-from reconciler.plan.restarts import one_after_another, owed_steps
+from reconciler.plan.restarts import one_after_another, owed_steps, starts_last
 
 __all__ = ["Rates", "digest", "make_plan"]
 
@@ -49,10 +49,10 @@ def make_plan(
     reach = Reach(live)
     most = allowed_disruption(desired.policy, now, allow)
     filters = plan_filters(desired, live, host, most, rates)
-    ground = Ground(desired, live, host, filters.redefined, reach, rates)
+    ground = Ground(desired, live, host, filters.redefined, reach, rates, most)
     steps = _all_steps(filters, ground, owed)
     refusals = Refusals(steps, filters, ground, reach, most, holds)
-    held = held_back(steps, lambda step: refusals.of(step) is not None)
+    held = held_back(steps, lambda step: refusals.of(step) is not None, bonds(steps, filters))
     waits = tuple(refusals.waiting(step) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
     notes = tuple(_notes(filters.steps, desired, reach))
@@ -66,8 +66,24 @@ def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str]) -> tupl
     planned = frozenset(step.id for step in guests)
     changes = (*filters.steps, *guests, *owed_steps(owed, planned, ground))
     changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
-    changes = one_after_another(changes, desired.guests, desired.policy.max_down)
+    changes = starts_last(one_after_another(changes, desired.guests, desired.policy.max_down))
     return (*changes, *prune_steps(desired, live, host, changes))
+
+
+def bonds(steps: tuple[Step, ...], filters: FilterPlan) -> tuple[frozenset[str], ...]:
+    """Steps of which all are taken or none: a roll-out, a withdrawal with what it is for, a stop with its start."""
+    ids = {step.id for step in steps}
+    follow = {step.id: {each.id for each in steps if step.id in each.after} for step in steps if _leads_on(step)}
+    restarts = (frozenset((f"stop:{name}", f"start:{name}")) for name in _restarted(steps))
+    return (filters.rollout & ids, *(frozenset((id, *others)) for id, others in follow.items()), *restarts)
+
+
+def _leads_on(step: Step) -> bool:
+    return step.id.startswith("withdraw:")
+
+
+def _restarted(steps: tuple[Step, ...]) -> Iterator[str]:
+    return (s.action.guest for s in steps if isinstance(s.action, StartGuest) and s.action.again and s.action.undo)
 
 
 def digest(plan: Plan) -> str:

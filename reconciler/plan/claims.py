@@ -45,7 +45,7 @@ def holdings(live: Live) -> tuple[Holding, ...]:
     """What guests hold on this host by their filters, whether the site has them or not."""
     found: dict[str, frozenset[Network]] = {}
     for domain in live.domains:
-        for nic in (*domain.live, *domain.persistent):
+        for nic in domain.nics:
             found[domain.name] = found.get(domain.name, frozenset()) | held_networks(live, nic.filterref)
     return tuple(Holding(name, networks) for name, networks in sorted(found.items()) if networks)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.model.actions import DefineFilter, UndefineFilter
+from reconciler.model.actions import DefineFilter, ShutDownGuest, UndefineFilter
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import Step, Way
@@ -57,7 +57,18 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     steps.extend(_plain_steps(wanted, live, simulated, rollout))
     aliases = chosen.aliases if chosen else {}
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
-    return replace(plan, steps=tuple(plan.follow(step) for step in steps))
+    reach = Reach(live)
+    return replace(plan, steps=tuple(_after_users(plan.follow(step), steps, reach) for step in steps))
+
+
+def _after_users(step: Step, steps: list[Step], reach: Reach) -> Step:
+    """A copy is dropped after those that an interrupted roll-out left with it have been redefined."""
+    if not isinstance(step.action, UndefineFilter):
+        return step
+    copy = step.action.name
+    defined = ((s.id, s.action.name) for s in steps if isinstance(s.action, DefineFilter))
+    redefined = tuple(id for id, name in defined if name != copy and copy in reach.closure(name))
+    return replace(step, after=(*step.after, *redefined))
 
 
 def _plain_steps(
@@ -98,7 +109,8 @@ def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ..
     reach = Reach(live)
     before = tuple(step.id for step in changes)
     dropped = {step.action.name for step in changes if isinstance(step.action, UndefineFilter)}
-    for name in sorted(_orphans(desired, live, host, reach) - dropped):
+    stopped = {step.action.guest for step in changes if isinstance(step.action, ShutDownGuest)}
+    for name in sorted(_orphans(desired, live, host, reach, stopped) - dropped):
         held = live.filter(name)
         referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
         if held is not None:
@@ -109,13 +121,13 @@ def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ..
 _PRUNED = "it carries our mark, and the site has it no more"
 
 
-def _orphans(desired: Desired, live: Live, host: str, reach: Reach) -> frozenset[str]:
+def _orphans(desired: Desired, live: Live, host: str, reach: Reach, stopped: set[str]) -> frozenset[str]:
     wanted = {definition.name: definition for definition in wanted_filters(desired, host)}
     gone = frozenset(
         f.definition.name
         for f in live.filters
         if f.definition.name not in wanted and (f.temporary or (f.owned and desired.policy.prune))
     )
-    while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted)}:
+    while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted, stopped)}:
         gone -= kept
     return gone

@@ -35,11 +35,13 @@ class Ground:
         redefined: Mapping[str, bool],
         reach: Reach,
         rates: Rates,
+        most: Disruption,
     ) -> None:
         self.desired = desired
         self.live = live
         self.host = host
         self.rates = rates
+        self._most = most
         self.tolerance = Tolerance(desired.ignore)
         self.installed = Installed(live.kernel)
         self._redefined = redefined
@@ -56,6 +58,14 @@ class Ground:
     def lookup(self, name: str) -> NwFilter | None:
         """A filter as it will be."""
         return self._known.get(name)
+
+    def allows(self, disruption: Disruption) -> bool:
+        return disruption <= self._most
+
+    def acts_on_power(self, guest: Guest) -> bool:
+        """Only on the first of its hosts."""
+        is_first = not guest.hosts or guest.hosts[0] == self.host
+        return is_first and not self.ignores(guest, "power", Layer.LIVE)
 
     def reference(
         self, guest: Guest, interface: Interface, layer: Layer, found: FilterRef | None, within: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from reconciler.domain.match import match_nics
 from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
@@ -10,11 +11,12 @@ from reconciler.model.actions import DefineGuest, SetAutostart, StartGuest
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface, Power
-from reconciler.model.live import FILTERED_KINDS, Domain, Nic
+from reconciler.model.live import FILTERED_KINDS, Domain, Nic, SavedState
 from reconciler.model.plan import Step
+from reconciler.model.site import Disruption
 from reconciler.plan.ground import Ground
-from reconciler.plan.restarts import needs_restart, restart_steps, stop_step
-from reconciler.plan.running import new_bridge, running_steps
+from reconciler.plan.restarts import down_and_up, goes_down, shut_down
+from reconciler.plan.running import new_bridge, running_steps, strangers_of
 from reconciler.plan.saved import saved_steps
 from reconciler.plan.strangers import Strangers
 
@@ -28,26 +30,30 @@ def guest_steps(ground: Ground) -> Iterator[Step]:
         if domain is None:
             continue
         ports.update(nic.port for nic in domain.live if nic.port)
-        changes = (*running_steps(ground, strangers, guest, domain), *saved_steps(ground, guest, domain))
+        going = goes_down(ground, guest, domain)
+        running = (strangers_of if going else running_steps)(ground, strangers, guest, domain)
+        changes = (*running, *saved_steps(ground, guest, domain))
         yield from changes
         yield from _stored_steps(ground, guest, domain, tuple(step.id for step in changes))
     yield from strangers.port_steps(frozenset(ports))
 
 
 def _stored_steps(ground: Ground, guest: Guest, domain: Domain, before: tuple[str, ...]) -> Iterator[Step]:
+    """What is stored is changed while the guest is down where it has to be: so a revert starts it as it was."""
     text, references = _stored_definition(ground, guest, domain)
-    done = list(before)
+    stop, start = down_and_up(ground, guest, domain, references, before)
+    done = [*before, *(step.id for step in stop if ground.allows(step.disruption))]
+    yield from stop
     if text != domain.persistent_xml:
         action = DefineGuest(guest.name, text, domain.persistent_xml)
-        step = ground.step(f"guest:{guest.name}", action, "its definition differs from the site", references, before)
+        step = ground.step(f"guest:{guest.name}", action, "its definition differs from the site", references, done)
         done.append(step.id)
         yield step
     is_owned = domain.persistent and not ground.ignores(guest, "autostart", Layer.PERSISTENT)
     if is_owned and guest.autostart is not None and guest.autostart != domain.autostart:
         yield Step(f"autostart:{guest.name}", SetAutostart(guest.name, guest.autostart), "the site says so")
     yield from _power_steps(ground, guest, domain, references, tuple(done))
-    if reason := needs_restart(ground, guest, domain):
-        yield from restart_steps(ground, guest, reason, done)
+    yield from (replace(step, after=(*step.after, *done)) for step in start)
 
 
 def _stored_definition(ground: Ground, guest: Guest, domain: Domain) -> tuple[str, list[FilterRef]]:
@@ -84,10 +90,18 @@ def _moved(ground: Ground, guest: Guest, interface: Interface, nic: Nic, text: s
 def _power_steps(
     ground: Ground, guest: Guest, domain: Domain, references: list[FilterRef], before: tuple[str, ...]
 ) -> Iterator[Step]:
-    if (guest.hosts and guest.hosts[0] != ground.host) or ground.ignores(guest, "power", Layer.LIVE):
+    if not ground.acts_on_power(guest):
         return
-    if guest.power is Power.RUNNING and not domain.active:
-        action = StartGuest(guest.name)
+    image = domain.managed_save
+    if guest.power is Power.RUNNING and image and not domain.active and _other_macs(guest, image):
+        hint = "discard its managed-save image (virsh managedsave-remove), or start and shut it down by hand"
+        ground.wait(guest, f"start guest {guest.name}, whose image has other MACs than the site", hint, Disruption.NONE)
+    elif guest.power is Power.RUNNING and not domain.active:
+        # What an image held is gone once its guest has run: then it is left running.
+        action = StartGuest(guest.name, None if image else shut_down(ground, guest))
         yield ground.step(f"start:{guest.name}", action, "the site wants it running", references, before)
-    if guest.power is Power.STOPPED and domain.active:
-        yield stop_step(ground, guest, "the site wants it stopped", before)
+
+
+def _other_macs(guest: Guest, image: SavedState) -> bool:
+    """An image cannot be given other MACs: its guest would have to be started anew as soon as it is started."""
+    return not {interface.mac for interface in guest.interfaces} <= {nic.mac for nic in image.nics}

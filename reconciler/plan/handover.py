@@ -23,7 +23,7 @@ from reconciler.plan.owners import Key, Owner, keepers, owners
 from reconciler.plan.rates import Rates
 from reconciler.plan.simulated import Simulated
 
-_WITHDRAWS = "somebody else gets its addresses before it can get its new ones"
+_WITHDRAWS = "addresses are exchanged in a circle, and its new ones are free only when it has let go of its own"
 
 
 def with_hand_overs(
@@ -153,10 +153,11 @@ class _HandOvers:
             return None
         given_up = guard_filter(owner.key[0], less)
         simulated = Simulated(self._live, self._rates)
-        form = tuple(id for id in (f"filter:{less.filter}",) if id in self._steps)
-        step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, form)
+        before = tuple(id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps)
+        step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, before)
         assert isinstance(step.action, DefineFilter)
         assert isinstance(last.action, DefineFilter)
         action = replace(last.action, previous_xml=step.action.xml)
         loses_family = less.filter != interface.filter
+        step = replace(step, action=replace(step.action, withdraws=True))
         return int(loses_family), _Withdrawal(step, {last.id: replace(last, action=action)})

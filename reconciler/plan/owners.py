@@ -49,8 +49,10 @@ def owners(steps: Iterable[Step], desired: Desired, live: Live, host: str) -> It
         for interface in guest.interfaces:
             nics = _with_mac(domain.nics, interface.mac) if domain else ()
             has = _with_mac(domain.live if domain.active else domain.persistent, interface.mac) if domain else ()
-            own = tuple(step for step in _own_steps(guest, interface) if step in planned)
-            claimed = wanted_networks(interface) - _held(live, has)
+            wanted = wanted_networks(interface)
+            runs_with = _held(live, _with_mac(domain.live, interface.mac)) if domain else frozenset()
+            own = tuple(_own_steps(guest, interface, planned, has_to_stop=bool(runs_with - wanted)))
+            claimed = wanted - _held(live, has)
             yield Owner((guest.name, interface.mac), interface, _held(live, nics), claimed, own)
         if domain is not None and f"stop:{guest.name}" in planned:
             for nic in _unmentioned_nics(guest, domain):
@@ -63,13 +65,18 @@ def _unmentioned_nics(guest: Guest, domain: Domain) -> Iterator[Nic]:
     return (nic for nic in domain.live if nic.mac not in mentioned)
 
 
-def _own_steps(guest: Guest, interface: Interface) -> tuple[str, ...]:
-    """Ids of the steps by which an interface gives up addresses and gets others."""
-    guard = (f"filter:{guard_name(guest.name, interface.mac)}",) if interface.attach is Attach.GUARD else ()
-    return (
-        *guard, f"live:{guest.name}:{interface.mac}", f"saved:{guest.name}", f"guest:{guest.name}",
-        f"stop:{guest.name}", f"start:{guest.name}",
-    )  # fmt: skip
+def _own_steps(guest: Guest, interface: Interface, planned: set[str], *, has_to_stop: bool) -> Iterator[str]:
+    """Ids of the planned steps by which an interface gives up addresses and gets others.
+
+    A port with addresses of its own gives them up when it is switched, or else when its guest goes down.
+    """
+    live = f"live:{guest.name}:{interface.mac}"
+    found = [live, f"saved:{guest.name}", f"guest:{guest.name}"]
+    if interface.attach is Attach.GUARD:
+        found.insert(0, f"filter:{guard_name(guest.name, interface.mac)}")
+    elif has_to_stop and live not in planned:
+        found.insert(0, f"stop:{guest.name}")
+    return (id for id in found if id in planned)
 
 
 def keepers(steps: Iterable[Step], desired: Desired, live: Live, host: str) -> Iterator[Holder]:

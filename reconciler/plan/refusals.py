@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from reconciler.model.actions import DefineFilter, StageFilters, UndefineFilter
+from reconciler.model.actions import DefineFilter, RestartDaemon, UndefineFilter
 from reconciler.model.guest import guard_name
 from reconciler.model.live import Binding
 from reconciler.model.plan import Step, Waiting, WaitReason
@@ -119,7 +119,7 @@ def _rebuilds(step: Step) -> bool:
 
 def _names(steps: tuple[Step, ...], ids: frozenset[str]) -> set[str]:
     chosen = [step.action for step in steps if step.id in ids]
-    staged = {name for action in chosen if isinstance(action, StageFilters) for name, _ in action.files}
+    staged = {name for action in chosen if isinstance(action, RestartDaemon) for name, _ in action.files}
     return staged | {action.name for action in chosen if isinstance(action, DefineFilter)}
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.domain.match import match_nics
 from reconciler.model.actions import ShutDownGuest, StartGuest
 from reconciler.model.drift import Layer
+from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Power
 from reconciler.model.live import Domain
 from reconciler.model.plan import Step
@@ -15,7 +16,7 @@ from reconciler.model.site import Disruption, OnTimeout
 from reconciler.plan.ground import Ground
 
 
-def needs_restart(ground: Ground, guest: Guest, domain: Domain) -> str:
+def _needs_restart(ground: Ground, guest: Guest, domain: Domain) -> str:
     """Why a running guest has to be started again, empty where it has not."""
     if not (domain.active and domain.persistent) or guest.power is Power.STOPPED:
         return ""
@@ -30,21 +31,42 @@ def needs_restart(ground: Ground, guest: Guest, domain: Domain) -> str:
     return ""
 
 
-def stop_step(ground: Ground, guest: Guest, reason: str, before: Iterable[str]) -> Step:
+def goes_down(ground: Ground, guest: Guest, domain: Domain) -> bool:
+    """Whether this plan stops a running guest: then nothing of what runs needs to be changed."""
+    if guest.hold or not ground.allows(Disruption.GUEST_RESTART):
+        return False
+    return _is_to_stop(ground, guest, domain) or bool(_needs_restart(ground, guest, domain))
+
+
+def _is_to_stop(ground: Ground, guest: Guest, domain: Domain) -> bool:
+    return domain.active and guest.power is Power.STOPPED and ground.acts_on_power(guest)
+
+
+def shut_down(ground: Ground, guest: Guest) -> ShutDownGuest:
+    """As the policy says."""
     policy = ground.desired.policy
-    action = ShutDownGuest(guest.name, policy.shutdown_seconds, policy.on_timeout is OnTimeout.DESTROY)
-    seconds = ground.rates.shutdown
-    return Step(f"stop:{guest.name}", action, reason, Disruption.GUEST_RESTART, 0, seconds, tuple(before))
+    return ShutDownGuest(guest.name, policy.shutdown_seconds, policy.on_timeout is OnTimeout.DESTROY)
 
 
-def restart_steps(ground: Ground, guest: Guest, reason: str, before: Iterable[str]) -> tuple[Step, Step]:
-    """Shut down, then start with what is stored by then."""
-    stop = stop_step(ground, guest, reason, before)
-    assert isinstance(stop.action, ShutDownGuest)
-    start = StartGuest(guest.name, again=stop.action)
-    seconds = ground.rates.start
-    reason = "it ran before"
-    return stop, Step(f"start:{guest.name}", start, reason, Disruption.GUEST_RESTART, 0, seconds, (stop.id,))
+def down_and_up(
+    ground: Ground, guest: Guest, domain: Domain, references: Iterable[FilterRef], before: tuple[str, ...]
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Steps that shut a guest down, and that start it again with what is stored by then; none where it need not.
+
+    The filters that it will have are there before it goes down.
+    """
+    reason = _needs_restart(ground, guest, domain)
+    stays_down = _is_to_stop(ground, guest, domain)
+    if not reason and not stays_down:
+        return (), ()
+    action = shut_down(ground, guest)
+    stop = ground.step(f"stop:{guest.name}", action, reason or "the site wants it stopped", references, before)
+    stop = replace(stop, disruption=Disruption.GUEST_RESTART, seconds=ground.rates.shutdown)
+    if stays_down:
+        return (stop,), ()
+    again = StartGuest(guest.name, action, again=True)
+    start = ground.step(f"start:{guest.name}", again, "it ran before", (), (stop.id,))
+    return (stop,), (replace(start, disruption=Disruption.GUEST_RESTART, seconds=ground.rates.start),)
 
 
 def one_after_another(steps: tuple[Step, ...], guests: Iterable[Guest], most_down: int) -> tuple[Step, ...]:
@@ -65,10 +87,21 @@ def one_after_another(steps: tuple[Step, ...], guests: Iterable[Guest], most_dow
     return tuple(replace(step, after=(*step.after, *later.get(step.id, ()))) for step in steps)
 
 
+def starts_last(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Guests that the site wants running are started when all else has gone well, as far as the order is free."""
+    last = [step for step in steps if isinstance(step.action, StartGuest) and not step.action.again]
+    return (*(step for step in steps if step not in last), *last)
+
+
 def owed_steps(owed: Iterable[str], planned: frozenset[str], ground: Ground) -> Iterator[Step]:
     """Guests that an interrupted run shut down and did not start again (promise P5)."""
     stopped = {guest.name for guest in ground.desired.guests if guest.power is Power.STOPPED}
     for name in sorted(set(owed) - stopped):
         domain = ground.live.domain(name)
         if domain is not None and not domain.active and f"start:{name}" not in planned:
-            yield Step(f"start:{name}", StartGuest(name), "an interrupted run shut it down", seconds=ground.rates.start)
+            yield Step(
+                f"start:{name}",
+                StartGuest(name, again=True),
+                "an interrupted run shut it down",
+                seconds=ground.rates.start,
+            )

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.model.actions import RestartDaemon, VerifyPort
+from reconciler.model.actions import VerifyPort
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Live
 from reconciler.model.plan import Step, Way
@@ -187,21 +187,12 @@ def by_restart(change: Change) -> Candidate:
         return Candidate("daemon-restart", impossible=f"the daemon would not start: {wrong}")
     simulated = Simulated(change.live, change.rates)
     names = change.inner_first(change.changed)
-    reason = "libvirt reads them when it is started anew"
-    stage = simulated.stage("stage", [change.wanted[name] for name in names], reason, change.new_references(names))
-    bindings = len(change.live.bindings)
-    seconds = change.rates.restart + bindings * change.rates.rebuild
-    restart = Step(
-        "restart",
-        RestartDaemon(),
-        "the staged files come into force",
-        Disruption.DAEMON_RESTART,
-        bindings,
-        seconds,
-        ("stage",),
+    reason = "the policy has filters come into force by a restart"
+    restart = simulated.restart(
+        "restart", [change.wanted[name] for name in names], reason, change.new_references(names)
     )
     aliases = {f"filter:{name}": "restart" for name in names}
-    return Candidate("daemon-restart", (stage, restart), simulated, aliases=aliases)
+    return Candidate("daemon-restart", (restart,), simulated, aliases=aliases)
 
 
 def _would_not_start(change: Change) -> str:
@@ -225,9 +216,15 @@ def choose(found: tuple[Candidate, ...], policy: Policy, most: Disruption) -> tu
     asked = _asked(policy)
     chosen = next((each for each in possible if each.name == asked), None)
     if chosen is None:
-        allowed = [each for each in possible if each.disruption <= most and each.name != "canary"] or possible[:1]
+        allowed = [each for each in possible if each.disruption <= most and each.name not in _ON_REQUEST] or possible[
+            :1
+        ]
         chosen = min(allowed, key=lambda each: (each.rebuilds, each.disruption, each.seconds))
     return chosen, tuple(_way(each, chosen, asked, most) for each in found)
+
+
+_ON_REQUEST = ("canary", "daemon-restart")
+"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches guests that need nothing."""
 
 
 def _asked(policy: Policy) -> str:
@@ -245,11 +242,12 @@ def _way(each: Candidate, chosen: Candidate, asked: str, most: Disruption) -> Wa
         why = f"the policy asks for {asked}"
     elif each.disruption > most:
         why = f"the policy allows no {each.disruption}"
-    elif each.name == "canary":
+    elif each.name in _ON_REQUEST:
         why = "only where the policy asks for it"
     else:
         why = "more rebuilds" if each.rebuilds > chosen.rebuilds else "more disruption or time"
-    return Way(each.name, each.rebuilds, each.seconds, each.disruption, each is chosen, why)
+    cost = (each.rebuilds, each.seconds, each.disruption)
+    return Way(each.name, *cost, each is chosen, why, possible=not each.impossible)
 
 
 def _last(steps: list[Step]) -> tuple[str, ...]:

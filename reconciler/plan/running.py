@@ -34,6 +34,15 @@ def running_steps(ground: Ground, strangers: Strangers, guest: Guest, domain: Do
             yield from _Interface(ground, guest, interface, nic, nic.port).steps(strangers)
 
 
+def strangers_of(ground: Ground, strangers: Strangers, guest: Guest, domain: Domain) -> Iterator[Step]:
+    """Of a guest that goes down only what others did to its ports: its next port would meet their rules too."""
+    matched = match_nics((interface.mac for interface in guest.interfaces), domain.live)
+    for interface in guest.interfaces:
+        nic = matched.get(interface.mac)
+        if nic is not None and nic.port is not None:
+            yield from strangers.nic_steps(guest, interface, nic, nic.port)
+
+
 def new_bridge(interface: Interface, nic: Nic) -> str | None:
     """The bridge that an interface has to move to, None where it is on its own or the site owns none."""
     is_elsewhere = nic.kind == "bridge" and interface.bridge not in (None, nic.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from reconciler.model.actions import DefineFilter, StageFilters, UndefineFilter
+from reconciler.model.actions import DefineFilter, RestartDaemon, UndefineFilter
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Live
 from reconciler.model.plan import Step
@@ -63,16 +63,18 @@ class Simulated:
         seconds = self._rates.write + rebuilds * self._rates.rebuild
         return Step(id, action, reason, disruption, rebuilds, seconds, tuple(after))
 
-    def stage(self, id: str, wanted: Iterable[NwFilter], reason: str, after: Iterable[str]) -> Step:
-        """Write the files of filters that libvirt holds; it has them when it is started anew."""
+    def restart(self, id: str, wanted: Iterable[NwFilter], reason: str, after: Iterable[str]) -> Step:
+        """Other files for filters that libvirt holds; it has them when it is started anew."""
         files, previous = [], []
         for definition in wanted:
             previous.append((definition.name, self._texts[definition.name]))
             self._hold(definition)
             self._texts[definition.name] = format_filter(definition, self._uuids[definition.name])
             files.append((definition.name, self._texts[definition.name]))
-        action = StageFilters(tuple(files), tuple(previous))
-        return Step(id, action, reason, Disruption.DAEMON_RESTART, seconds=self._rates.write, after=tuple(after))
+        action = RestartDaemon(tuple(files), tuple(previous))
+        bindings = sum(self._bindings.values())
+        seconds = self._rates.restart + bindings * self._rates.rebuild
+        return Step(id, action, reason, Disruption.DAEMON_RESTART, bindings, seconds, tuple(after))
 
     def undefine(self, id: str, name: str, reason: str, after: Iterable[str] = ()) -> Step:
         action = UndefineFilter(name, self._texts.pop(name))

@@ -31,18 +31,22 @@ class Strangers:
             if not self._is_ignored(guest, interface.mac, rule)
         )
         removable = tuple(rule for rule in found if rule.removable and rule not in self._removed)
-        self._removed.update(removable)
+        self._removed.update(() if guest.hold else removable)
         if removable:
             reason = "a rule that libvirt does not ask for decides before the port's own"
             yield Step(f"foreign:{port}", RemoveRules(guest.name, port, removable), reason)
-        families = tuple(sorted({rule.family for rule in found} - {Family.ETHERNET} - self._raised))
+        packets = {rule.family for rule in found} & {Family.IPV4, Family.IPV6}
+        families = tuple(sorted(packets - self._raised))
         self._raised.update(families)
         if families:
             reason = "rules of others accept packets before libvirt's chains"
             yield Step(f"raise:{','.join(families)}", RaiseLinks(families), reason)
         for rule in found:
-            if not rule.removable and rule.family is Family.ETHERNET:
-                hint = f"it restricts every port: remove it by hand (ebtables -t nat -D {rule.text[3:]}), or ignore it"
+            if not rule.removable and rule.family not in packets:
+                by_hand = (
+                    f"ebtables -t nat -D {rule.text[3:]}" if rule.family is Family.ETHERNET else "nft -a list ruleset"
+                )
+                hint = f"it restricts every port: remove it by hand ({by_hand}), or ignore it"
                 self._ground.wait(guest, f"remove the rule `{rule.text}`", hint, Disruption.NONE)
 
     def _is_ignored(self, guest: Guest, mac: str, rule: ForeignRule) -> bool:

@@ -13,7 +13,7 @@ from reconciler.model.drift import Drift
 from reconciler.model.kernel import RuleSource
 from reconciler.model.mend import Mend
 from reconciler.model.outcome import Case, Execution, InterfaceProof
-from reconciler.model.plan import Plan, Step, Waiting
+from reconciler.model.plan import Plan, Step, Waiting, Way
 from reconciler.model.problem import Problem
 from reconciler.model.trace import PathStep, Trace
 
@@ -139,6 +139,19 @@ def plan_parts(plan: Plan) -> Document:
         "notes": list(plan.notes),
         "cost": {"rebuilds": plan.rebuilds, "seconds": round(plan.seconds, 2), "disruption": str(plan.disruption)},
         "digest": plan.digest,
+        "ways": [way(each) for each in plan.ways],
+    }
+
+
+def way(each: Way) -> Document:
+    return {
+        "name": each.name,
+        "possible": each.possible,
+        "chosen": each.chosen,
+        "rebuilds": each.rebuilds if each.possible else None,
+        "seconds": round(each.seconds, 2) if each.possible else None,
+        "disruption": str(each.disruption) if each.possible else None,
+        "why": each.why,
     }
 
 

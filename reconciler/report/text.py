@@ -10,12 +10,20 @@ from reconciler.model.actions import DefineFilter
 from reconciler.model.change import Change, VerdictChange
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
-from reconciler.model.plan import Plan, Step, Waiting
+from reconciler.model.plan import Plan, Step, Waiting, Way
 from reconciler.model.problem import Problem
+from reconciler.model.site import Disruption
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+WAYS = {
+    "one-by-one": "each filter redefined in its turn",
+    "copies": "all that change under names of their own, one switch to them, and one back",
+    "canary": "one guest's guard after another to copies of all that change, each proven before the next",
+    "daemon-restart": "all files written, then one restart of libvirt's daemon",
+}
 
 PROOF_STYLES = {
     Proof.ENFORCED: "green",
@@ -110,9 +118,26 @@ def show_plan(console: Console, plan: Plan) -> None:
         number += len(steps)
     if plan.steps:
         console.print(f"{summary(plan)} (digest {plan.digest[:12]})")
+    show_ways(console, plan.ways)
     for note in plan.notes:
         console.print(f"note: {escape(note)}", style="yellow")
     show_waiting(console, plan.waiting)
+
+
+def show_ways(console: Console, ways: tuple[Way, ...]) -> None:
+    """The ways that were compared, the one that is taken first, each with its cost and why it was taken or not."""
+    if ways:
+        console.print("ways to bring the changed shared filters to the guests that run:")
+    for way in sorted(ways, key=lambda each: (not each.chosen, not each.possible)):
+        mark, style = ("→", "") if way.chosen else (" ", "dim")
+        console.print(escape(f"  {mark} {way.name} ({WAYS.get(way.name, '')}): {_verdict_on(way)}"), style=style)
+
+
+def _verdict_on(way: Way) -> str:
+    if not way.possible:
+        return f"not possible: {way.why}"
+    costs = f"{_count(way.rebuilds, 'rebuild')}, about {way.seconds:.0f} s, disruption {way.disruption}"
+    return f"{costs}; {'taken' if way.chosen else 'not taken'}: {way.why}"
 
 
 def _defines_new_filter(step: Step) -> bool:
@@ -127,8 +152,14 @@ def _show_new_filters(console: Console, number: int, steps: tuple[Step, ...]) ->
 
 def _show_step(console: Console, number: int, step: Step) -> None:
     console.print(f"{number:>3}  {escape(step.action.describe())}", style="bold")
-    cost = f" ({step.disruption}, {_count(step.rebuilds, 'rebuild')}, {step.seconds:.1f} s)" if step.rebuilds else ""
-    console.print(f"     because {escape(step.reason)}{cost}; revert: {escape(step.revert)}", style="dim")
+    console.print(f"     because {escape(step.reason)}{_cost(step)}; revert: {escape(step.revert)}", style="dim")
+
+
+def _cost(step: Step) -> str:
+    """Nothing of a step that interrupts nobody."""
+    beyond = [str(step.disruption)] if step.disruption > Disruption.REBUILD else []
+    rebuilds = [_count(step.rebuilds, "rebuild")] if step.rebuilds else []
+    return f" ({', '.join((*beyond, *rebuilds, f'{step.seconds:.1f} s'))})" if step.disruption else ""
 
 
 def show_waiting(console: Console, waiting: Iterable[Waiting]) -> None:

@@ -16,7 +16,7 @@ from samples.captures import FOLDER, NOT_TRACKED, OWN_FILTERS, PORTS, PROGRAMS, 
 
 from reconciler.domain.binding import binding_xml
 from reconciler.host import processes
-from reconciler.host.address import namespaces_of
+from reconciler.host.address import namespaces_of, parse_uri
 from reconciler.lab import labs
 from reconciler.lab.handle import Lab
 from reconciler.lab.ports import add_port
@@ -76,7 +76,7 @@ def _described(port: str) -> dict[str, object]:
 def _said(lab: Lab, *argv: str) -> str:
     pid = lab.daemon_pid
     assert pid
-    return processes.run(argv, within=namespaces_of(pid)).stdout
+    return processes.run(argv, within=namespaces_of(pid, parse_uri(lab.uri))).stdout
 
 
 def _releases(lab: Lab, connection: libvirt.virConnect) -> dict[str, str]:

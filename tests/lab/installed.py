@@ -9,7 +9,7 @@ from typing import Any
 from extension_headers import UNSEEN_BY_NFT
 
 from reconciler.host import processes
-from reconciler.host.address import namespaces_of
+from reconciler.host.address import namespaces_of, parse_uri
 from reconciler.host.backend import said_backend
 from reconciler.host.kernel import Kernel
 from reconciler.host.processes import Completed, Namespaces
@@ -28,7 +28,7 @@ def tools(lab: Lab) -> Namespaces | None:
     """Where the programs that make and read rules run: with the daemon's own files."""
     pid = lab.daemon_pid
     assert pid, "the daemon does not run"
-    return namespaces_of(pid)
+    return namespaces_of(pid, parse_uri(lab.uri))
 
 
 def read_rules(lab: Lab) -> KernelRules:
@@ -84,9 +84,10 @@ def delete_rule(lab: Lab, chain: str, words: str) -> None:
         lab.run([*EBTABLES, "-D", chain, str(place + 1)])
         return
     table = TABLES[Family.NFT_ETHERNET]
-    listed = json.loads(nft(lab, "-j", "list", "chain", "bridge", table, chain).stdout)["nftables"]
+    name = chain.lower() if chain in ("PREROUTING", "POSTROUTING") else chain
+    listed = json.loads(nft(lab, "-j", "list", "chain", "bridge", table, name).stdout)["nftables"]
     handles = [each["rule"]["handle"] for each in listed if "rule" in each]
-    nft(lab, "delete", "rule", "bridge", table, chain, "handle", str(handles[place]))
+    nft(lab, "delete", "rule", "bridge", table, name, "handle", str(handles[place]))
 
 
 def gated(lab: Lab) -> frozenset[str]:
@@ -105,3 +106,40 @@ def assert_proven(lab: Lab, verified: Any) -> None:
     wrong = {case["case"] for case in cases if case["got"] != case["expected"] and not case["inexpressible"]}
     assert wrong == (UNSEEN_BY_NFT if of_nft(lab) else set())
     assert {each["proof"] for each in verified["interfaces"]} == {proof(lab)}
+
+
+def leave_behind(lab: Lab, port: str) -> None:
+    """Chains of a port that is no device, as libvirt leaves them when it is killed."""
+    if of_nft(lab):
+        for table in TABLES.values():
+            for chain in (f"{port}-in", f"{port}-out", *([f"{port}-mac-out"] if "ethernet" in table else [])):
+                nft(lab, "add", "chain", "bridge", table, chain)
+        nft(lab, "add", "rule", "bridge", TABLES[Family.NFT_ETHERNET], f"{port}-out", "jump", f"{port}-mac-out")
+        return
+    root, below = f"libvirt-I-{port}", f"I-{port}-mac"
+    for words in (
+        ["-N", root], ["-N", below], ["-A", root, "-j", below], ["-A", below, "-j", "DROP"],
+        ["-A", "PREROUTING", "-i", port, "-j", root],
+    ):  # fmt: skip
+        lab.run([*EBTABLES, *words])
+
+
+def drop_for_all(lab: Lab, *, undo: bool = False) -> None:
+    """A rule of an administrator before all ports' own: no frame of LLDP passes."""
+    if not of_nft(lab):
+        lab.run([*EBTABLES, "-D" if undo else "-I", "PREROUTING", "-p", "0x88cc", "-j", "DROP"])
+    elif undo:
+        delete_rule(lab, "PREROUTING", "0x88cc")
+    else:
+        nft(
+            lab,
+            "insert",
+            "rule",
+            "bridge",
+            TABLES[Family.NFT_ETHERNET],
+            "prerouting",
+            "ether",
+            "type",
+            "0x88cc",
+            "drop",
+        )

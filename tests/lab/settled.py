@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from installed import rule_lines
 from sites import EXAMPLE, SITE
 
 from reconciler import app
 from reconciler.lab.handle import Lab
+from reconciler.lab.releases import choose
 from reconciler.model.drift import Drift
 from reconciler.settings import Settings
 
@@ -17,6 +19,8 @@ WALLED = b"""<filter name='walled' chain='root'>
   <rule action='drop' direction='inout' priority='600'><tcp dstportstart='25'/></rule>
 </filter>
 """
+WALLED_OF_NFT = WALLED.replace(b"<rule ", b"<rule statematch='false' ")
+"""A kernel may not track the connections of bridges (nf_conntrack_bridge)."""
 
 
 class Host:
@@ -61,7 +65,7 @@ class Host:
         return self.virsh("domiflist", guest).split("\n")[2].split()[0]
 
     def rules(self, port: str) -> list[str]:
-        return [line for line in self.lab.run(["ebtables-save"]).stdout.splitlines() if port in line]
+        return rule_lines(self.lab, port)
 
 
 def write_site(folder: Path, guests: dict[str, bytes], text: bytes = SITE) -> None:
@@ -70,7 +74,7 @@ def write_site(folder: Path, guests: dict[str, bytes], text: bytes = SITE) -> No
         (folder / name).mkdir(parents=True)
     for path in (EXAMPLE / "filters").glob("*.xml"):
         (folder / "filters" / path.name).write_bytes(path.read_bytes())
-    (folder / "filters/walled.xml").write_bytes(WALLED)
+    (folder / "filters/walled.xml").write_bytes(WALLED_OF_NFT if choose().of_nft else WALLED)
     (folder / "site.yaml").write_bytes(text)
     for name, content in guests.items():
         (folder / "guests" / f"{name}.yaml").write_bytes(content)

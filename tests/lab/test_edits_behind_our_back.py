@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import libvirt
 import pytest
 from edits import Edit, Hand
+from edits_nft import NftHand
+from installed import of_nft
 from settled import Host, write_site
 from sites import guest_yaml, mac
 from sizes import examples
@@ -46,7 +48,7 @@ def hand(host: Host, seed: int) -> Iterator[Hand]:
     connection = libvirt.open(host.lab.uri)
     try:
         while True:
-            yield Hand(host.lab, connection, rng)
+            yield (NftHand if of_nft(host.lab) else Hand)(host.lab, connection, rng)
     finally:
         connection.close()
 

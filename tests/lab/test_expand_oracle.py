@@ -25,7 +25,7 @@ from strategies import CHAINS, rules
 
 from reconciler.domain.binding import binding_xml
 from reconciler.host import processes
-from reconciler.host.address import namespaces_of
+from reconciler.host.address import namespaces_of, parse_uri
 from reconciler.host.backend import said_backend
 from reconciler.host.kernel import Kernel
 from reconciler.host.processes import Namespaces
@@ -93,7 +93,7 @@ class Bench:
         """Where the programs that make and read rules run: with the daemon's own files."""
         pid = self.lab.daemon_pid
         assert pid
-        return namespaces_of(pid)
+        return namespaces_of(pid, parse_uri(self.lab.uri))
 
     def held(self, name: str) -> NwFilter | None:
         """A filter as libvirt has it: each release ships its own."""
@@ -301,7 +301,7 @@ def test_any_tree(bench: Bench) -> None:
         with bench.defined(tree):
             outcomes[agree(bench, {f.name: f for f in tree}.get, reference("s3", **values))] += 1
     assert set(outcomes) <= {"same", "refused", "untracked"}
-    assert outcomes["same"] > outcomes["refused"]
+    assert outcomes["same"] > outcomes.total() / LEAST_PART[bench.backend], outcomes
 
 
 def heard(bench: Bench, cases: Sequence[BatteryCase]) -> Mapping[str, bool]:
@@ -394,7 +394,7 @@ def decided(bench: Bench, definition: NwFilter, frames: Sequence[bytes]) -> Coun
         try:
             verdict = predicted.forwarded(decode(data), "p0", OUTSIDE)
         except UnknownMatch:
-            counts["releases of iptables differ"] += 1
+            counts["not judged"] += 1
             continue
         shown = f"{data.hex()}\n{decode(data)}\n{verdict}\n{format_filter(definition)}"
         assert read_back.forwarded(decode(data), "p0", OUTSIDE).passes == verdict.passes, shown

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import rule_lines
 from repositories import Repository
 from sites import EXAMPLE, SITE, guest_yaml, mac
 
@@ -67,7 +68,7 @@ class Fleet:
         return found
 
     def rules(self, host: str) -> str:
-        return self.labs[host].run(["ebtables-save"]).stdout
+        return "\n".join(rule_lines(self.labs[host]))
 
 
 @pytest.fixture

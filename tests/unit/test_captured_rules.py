@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,10 +21,13 @@ from reconciler.nwfilter.battery import battery
 from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.evaluate import OUTSIDE, Evaluator
 from reconciler.nwfilter.expand import Expected, expand
+from reconciler.nwfilter.frame import Frame
 from reconciler.nwfilter.installed import Installed
-from reconciler.nwfilter.nft_leftovers import clearing
+from reconciler.nwfilter.leftovers import leftover_ports
+from reconciler.nwfilter.nft_leftovers import clearing, deletions
 from reconciler.nwfilter.path import with_sources
 from reconciler.nwfilter.prove import prove_all
+from reconciler.nwfilter.walk import UnknownMatch
 
 CAPTURES = captures()
 PLACES = [
@@ -66,14 +70,23 @@ def test_the_rules_of_another_filter_differ(capture: Capture, port: str, referen
 @every_port
 def test_frames_fare_on_the_captured_rules_as_foretold(capture: Capture, port: str, reference: FilterRef) -> None:
     predicted, captured = Evaluator.of(foretold(capture, port, reference)), Evaluator.on(capture.rules())
-    random, verdicts = Random(port), Counter[bool]()
+    random, verdicts = Random(port), Counter[bool | None]()
     for number in range(300):
         sent = decode(frame(random, f"{number}"))
         for ends in ((port, OUTSIDE), (OUTSIDE, port)):
-            told = predicted.forwarded(sent, *ends)
-            assert told.passes == captured.forwarded(sent, *ends).passes, (sent, told)
-            verdicts[told.passes] += 1
+            told = verdict(predicted, sent, ends)
+            assert told == verdict(captured, sent, ends), sent
+            verdicts[told] += 1
+    assert verdicts[None] < 10
     assert min(verdicts[True], verdicts[False]) > 20 or reference.filter == "sample-states"
+
+
+def verdict(rules: Evaluator, sent: Frame, ends: tuple[str, str]) -> bool | None:
+    """None where it depends on the kernel: whether a later fragment has ports."""
+    try:
+        return rules.forwarded(sent, *ends).passes
+    except UnknownMatch:
+        return None
 
 
 @every_capture
@@ -179,3 +192,54 @@ def test_what_a_failed_build_leaves_is_cleared_of_one_port_alone() -> None:
             *(f"flush chain bridge {table} {each}" for each in chains),
             *(f"delete chain bridge {table} {each}" for each in chains),
         ]
+
+
+def with_rule(text: str, chain: str, *statements: dict[str, object]) -> str:
+    """A listing with one more rule, before all others."""
+    listed = json.loads(text)
+    place = {"family": "bridge", "table": "libvirt_nwfilter_ethernet", "chain": chain, "handle": 4711}
+    first = next(number for number, each in enumerate(listed["nftables"]) if "rule" in each)
+    listed["nftables"].insert(first, {"rule": {**place, "expr": list(statements)}})
+    return json.dumps(listed)
+
+
+FROM_P3 = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "p3"}}
+OF_LLDP = {"match": {"op": "==", "left": {"payload": {"protocol": "ether", "field": "type"}}, "right": 0x88CC}}
+
+
+@pytest.mark.parametrize(
+    ("statements", "ports", "removable"),
+    [
+        ((FROM_P3, {"accept": None}), {"p3"}, True),
+        ((OF_LLDP, {"accept": None}), set(PORTS) - {NOT_TRACKED}, True),
+        ((OF_LLDP, {"drop": None}), set(PORTS) - {NOT_TRACKED}, False),
+        ((OF_LLDP, {"counter": None}), set(), False),
+    ],
+    ids=["names a port", "accepts of all", "drops of all", "counts"],
+)
+def test_rules_of_others_before_the_ports_chains_are_foreign(
+    statements: tuple[dict[str, object], ...], ports: set[str], removable: bool
+) -> None:
+    text = with_rule(NFT.text("nft.json"), "prerouting", *statements)
+    installed = Installed(NFT.rules(nft=text))
+    found = {port: installed.foreign(port) for port, _ in NFT.ports()}
+    assert {port for port, rules in found.items() if rules} == ports
+    for rules in found.values():
+        assert all(rule.removable is removable for rule in rules)
+        command = "delete rule bridge libvirt_nwfilter_ethernet prerouting handle 4711"
+        assert deletions(text, rules) == ((command,) if rules else ())
+    assert not any(Installed(NFT.rules()).foreign(port) for port, _ in NFT.ports())
+
+
+def test_chains_of_a_port_that_is_gone_are_found_and_cleared_whole() -> None:
+    """Of p6, whose rules could not be built, libvirt left its temporary chains."""
+    assert leftover_ports(NFT.rules(), frozenset(PORTS)) == ()
+    assert leftover_ports(NFT.rules(), frozenset(PORTS) - {"p5", "p6"}) == ("p5", "p6")
+    commands = clearing(NFT.text("nft.json"), "p5", whole=True)
+    chains = {
+        chain.name for ruleset in NFT.rules().rulesets for chain in ruleset.chains if chain.name.startswith("p5-")
+    }
+    assert len(chains) > 4
+    assert {each.split()[-1] for each in commands if each.startswith("delete chain")} == chains
+    assert not any(re.search(r"\bp[^5]", each) for each in commands)
+    assert clearing(NFT.text("nft.json").replace('"p5-', '"p5-x-'), "p5", whole=True) == ()

@@ -10,10 +10,11 @@ from sites import guest_yaml, host_with, mac, site
 from reconciler.diff import diff
 from reconciler.errors import HostError, HostTimeout, ReconcilerError, StaleError
 from reconciler.execute.executor import execute
-from reconciler.execute.journal import Journal
-from reconciler.execute.runs import open_runs
+from reconciler.execute.journal import Journal, close_run
+from reconciler.execute.runs import open_runs, prune_runs, read_runs
 from reconciler.host.memory import MemoryHost
 from reconciler.model.outcome import Execution
+from reconciler.model.plan import Step
 from reconciler.model.site import Desired
 from reconciler.plan.build import make_plan
 
@@ -167,3 +168,48 @@ def test_rules_that_were_flushed_are_rebuilt_behind_the_gate(host: MemoryHost, t
     del host.installed[port]
     assert bring(host, site(BEFORE), tmp_path).ok
     assert host.writes == [("close_gate", port), ("rebuild_binding", port), ("open_gate", port)]
+
+
+def test_a_run_that_is_overtaken_takes_no_further_step(host: MemoryHost, tmp_path: Path) -> None:
+    """Two reconcilers, and a lock that does not hold: each run has a number, and looks at it before each step."""
+    desired = site(AFTER)
+    plan = make_plan(desired, host.inspect(), "kvm01")
+
+    def overtake(event: str, _step: Step) -> None:
+        if event == "done":
+            (tmp_path / "epoch").write_text("99\n")
+
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, overtake, lambda: None)
+    assert "another reconciler" in str(ended.error)
+    assert len(ended.reverted) == 1
+    assert ended.unreverted == ()
+
+
+def test_ended_runs_are_forgotten_by_age_and_open_ones_are_kept(tmp_path: Path) -> None:
+    ended, opened = (tmp_path / f"20200101T00000{n}.000000Z-0000000{n}.jsonl" for n in range(2))
+    ended.write_text('{"event": "run"}\n{"event": "end", "outcome": "applied"}\n')
+    opened.write_text('{"event": "run"}\n')
+    newest = tmp_path / "20200102T000000.000000Z-00000000.jsonl"
+    newest.write_text(ended.read_text())
+    prune_runs(tmp_path, 30)
+    assert [run.name for run in read_runs(tmp_path)] == [opened.stem, newest.stem]
+
+
+@pytest.mark.parametrize("cut", range(1, 2000, 37))
+def test_a_torn_journal_is_read_as_far_as_it_goes(host: MemoryHost, tmp_path: Path, cut: int) -> None:
+    assert bring(host, site(AFTER), tmp_path / "var").ok
+    [path] = (tmp_path / "var").glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[: -1 - cut])
+    [run] = read_runs(tmp_path / "var")
+    assert run.is_open
+    close_run(tmp_path / "var", run.name, "converged by a later run")
+    assert open_runs(tmp_path / "var") == ()
+
+
+def test_every_action_is_read_back_from_the_journal_as_it_was(host: MemoryHost, tmp_path: Path) -> None:
+    plan = make_plan(site(AFTER), host.inspect(), "kvm01")
+    with Journal(tmp_path / "var", plan) as journal:
+        assert execute(plan, host, journal, lambda _event, _step: None, lambda: None).ok
+    [run] = read_runs(tmp_path / "var")
+    assert dict(run.done()) == {step.id: step.action for step in plan.steps}
