@@ -225,7 +225,7 @@ def choose(found: tuple[Candidate, ...], policy: Policy, most: Disruption) -> tu
 
 
 _ON_REQUEST = ("canary", "daemon-restart")
-"""A canary costs more, and proves each guest. A restart takes the API away, and touches guests that need nothing."""
+"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches all guests."""
 
 
 def _asked(policy: Policy) -> str:
