@@ -24,6 +24,7 @@ from pydantic import (
 from reconciler.load import values
 from reconciler.load.findings import Invalid, kind_of
 from reconciler.load.values import IPAddress
+from reconciler.model.probe import DEFAULT_SECONDS
 
 T = TypeVar("T")
 NONE = "none"
@@ -143,6 +144,17 @@ LinkLocalOrNone = Annotated[
     Annotated[LinkLocal, Tag("(list)")] | Annotated[NoAddresses, Tag("(none)")], Discriminator(_list_or_none)
 ]
 
+PingTarget = Annotated[
+    values.ProbeTarget,
+    _of_text(values.parse_ping),
+    WithJsonSchema({"type": "string", "examples": [values.OWN, "192.168.0.200"]}),
+]
+TcpTarget = Annotated[
+    values.ProbeTarget,
+    _of_text(values.parse_tcp),
+    WithJsonSchema({"type": "string", "examples": ["own:22", "192.168.0.200:443", "[2001:db8::200]:443"]}),
+]
+
 
 ClockTime = Annotated[
     int,
@@ -216,6 +228,21 @@ class HostEntry(_Part):
     """A KVM host. It has no settings yet: write {}."""
 
 
+class ProbeEntry(_Part):
+    """A question that a healthy guest answers: one of ping, tcp and agent."""
+
+    ping: PingTarget | None = Field(
+        None, description="An own address of the guest that answers a ping of the host, or own for each single one."
+    )
+    tcp: TcpTarget | None = Field(
+        None, description="An own address with the port that accepts a connection from the host, or own:PORT."
+    )
+    agent: Literal[True] | None = Field(None, description="The guest's QEMU agent answers.")
+    within: int = Field(
+        DEFAULT_SECONDS, ge=1, le=3600, description="Seconds within which it has to answer after a change."
+    )
+
+
 class Defaults(_Part):
     """Values for interfaces that do not set the field themselves."""
 
@@ -224,6 +251,9 @@ class Defaults(_Part):
     )
     attach: Literal["guard", "direct"] = Field(
         "guard", description="Where addresses are kept, for interfaces without `attach`."
+    )
+    health: list[ProbeEntry] = Field(
+        default_factory=list, description="What guests answer while they are well, for guests without `health`."
     )
 
 
@@ -376,6 +406,11 @@ class GuestFile(_Part):
     autostart: bool | None = Field(None, description="Whether it starts with its host. Left out: as it is found.")
     group: SegmentName | None = Field(None, description="Guests of one group are never down at once for a change.")
     hold: bool = Field(False, description="Leave this guest, and every filter that it uses, as they are for now.")
+    health: list[ProbeEntry] | None = Field(
+        None,
+        description="What the guest answers while it is well. A change after which it does not any more, and did "
+        "before, is taken back. Default: site.yaml's.",
+    )
     interfaces: list[InterfaceEntry] = Field(
         min_length=1, description="The guest's NICs. One that is not named here is reported as unguarded."
     )
