@@ -231,10 +231,15 @@ def trace(desired: Desired, asked: Described, seen: Survey | None) -> Trace:
     return trace_on_host(desired, seen.live, seen.host, asked) if seen else trace_on_site(desired, asked)
 
 
-def status_of(seen: Survey, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
+def status_of(settings: Settings, seen: Survey, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
+    from reconciler.execute.runs import targets_in_progress
     from reconciler.nwfilter.status import status_of_host
+    from reconciler.plan.migration import unsafe_migrations
 
-    return status_of_host(seen.desired, seen.live, seen.host, whole_battery=whole_battery)
+    in_progress = targets_in_progress(settings.var / "journal")
+    unsafe = unsafe_migrations(seen.desired, seen.live, seen.host, seen.drift, in_progress)
+    found = status_of_host(seen.desired, seen.live, seen.host, whole_battery=whole_battery)
+    return tuple(replace(each, unsafe_migration=unsafe.get(each.guest, "")) for each in found)
 
 
 def desired_status(settings: Settings, desired: Desired, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:

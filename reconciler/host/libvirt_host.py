@@ -280,8 +280,18 @@ def _read_domain(handle: Any) -> Domain:
         persistent_xml=stored,
         live_xml=running,
         saved=read_saved_states(handle),
-        busy=active and handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE,
+        busy=active and _is_busy(handle),
     )
+
+
+def _is_busy(handle: Any) -> bool:
+    """Whether it is migrated, saved or dumped. libvirt refuses to tell of a guest that is just being migrated to us."""
+    try:
+        return bool(handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            raise
+        return True
 
 
 class _Absent(HostError):

@@ -13,6 +13,7 @@ from reconciler.model.actions import (
     RestartDaemon,
     RewriteSave,
     ShutDownGuest,
+    UndefineFilter,
 )
 from reconciler.model.filter import FilterRef
 from reconciler.model.site import Disruption
@@ -36,6 +37,8 @@ class Step:
         match self.action:
             case DefineFilter(name=name, previous_xml=str()):
                 return f"put filter {name} back as it was"
+            case UndefineFilter(name=name):
+                return f"define filter {name} again"
             case DefineGuest(guest=guest):
                 return f"put {guest}'s persistent definition back as it was"
             case ChangeLiveFilterref(guest=guest, port=port, previous=FilterRef(), bridge=None):

@@ -26,7 +26,9 @@ from reconciler.plan.rates import Rates
 from reconciler.plan.simulated import Simulated, renamed
 
 _DIFFERS = "its definition differs from the site"
-_COPY = "guests change to copies of all changed filters at once, and back when the originals are as the copies"
+_COPIED = "guests are first switched to temporary copies of all that changes"
+_COPY = "guests change to all copies at once; they change back when the originals are as the copies"
+_BACK = "the changed filters have their own names again"
 _NAME_LENGTH = 40
 
 
@@ -160,8 +162,7 @@ def by_canary(change: Change) -> Candidate:
         steps.extend(_proofs(change, guard.name, steps[-1].id))
     copies.define_originals(change.inner_first(change.between), steps)
     for guard in guards:
-        reason = "the changed filters have their own names again"
-        steps.append(copies.simulated.define(f"back:{guard.name}", guard, reason, _last(steps)))
+        steps.append(copies.simulated.define(f"back:{guard.name}", guard, _BACK, _last(steps)))
     steps.extend(copies.drop(_last(steps)))
     return Candidate("canary", tuple(steps), copies.simulated)
 
@@ -187,7 +188,7 @@ def by_restart(change: Change) -> Candidate:
         return Candidate("daemon-restart", impossible=f"the daemon would not start: {wrong}")
     simulated = Simulated(change.live, change.rates)
     names = change.inner_first(change.changed)
-    reason = "the policy has filters come into force by a restart"
+    reason = "the daemon reads all files at once, and builds the rules of every port once"
     restart = simulated.restart(
         "restart", [change.wanted[name] for name in names], reason, change.new_references(names)
     )
@@ -274,7 +275,7 @@ class Copies:
             if self.simulated.held(copy.name) == copy:
                 continue  # of a run that was interrupted
             id, after = f"copy:{name}", (*previous, *self._change.new_references([name]))
-            yield self.simulated.define(id, copy, "nobody uses it yet", after, temporary_uuid(copy.name))
+            yield self.simulated.define(id, copy, _COPIED, after, temporary_uuid(copy.name))
             previous = (id,)
 
     def define_originals(self, names: Iterable[str], steps: list[Step]) -> None:
@@ -282,21 +283,27 @@ class Copies:
         for name in names:
             if self.simulated.held(name) != self._change.wanted[name]:
                 after = (*_last(steps), *self._change.new_references([name]))
-                steps.append(self.simulated.define(f"filter:{name}", self._change.wanted[name], _DIFFERS, after))
+                reason = _DIFFERS if name in self._change.changed else _BACK
+                steps.append(self.simulated.define(f"filter:{name}", self._change.wanted[name], reason, after))
 
     def drop(self, after: tuple[str, ...]) -> Iterator[Step]:
-        for name in reversed(self._order):
-            step = self.simulated.undefine(
-                f"drop:{self.names[name]}", self.names[name], "nobody uses it any more", after
-            )
-            yield step
-            after = (step.id,)
+        """Not those that guests have of an interrupted run: they go at the very end, when nobody has them."""
+        before = Simulated(self._change.live, self._change.rates)
+        for name in (self.names[each] for each in reversed(self._order)):
+            if not before.users(name):
+                yield self.simulated.undefine(f"drop:{name}", name, "nobody uses it any more", after)
+                after = (f"drop:{name}",)
 
 
 def temporary_name(definition: NwFilter, wanted: Mapping[str, NwFilter]) -> str:
     """The same for the same tree, so that an interrupted roll-out finds its copies."""
     tree = "".join(format_filter(wanted[name]) for name in closure(wanted.get, definition.name) if name in wanted)
     return f"{definition.name[:_NAME_LENGTH]}.next-{hashlib.sha256(tree.encode()).hexdigest()[:8]}"
+
+
+def original_name(copy: str) -> str:
+    """What a copy is of; a long name comes back cut."""
+    return copy.rpartition(".next-")[0]
 
 
 def refers_only(definition: NwFilter) -> FilterRef | None:

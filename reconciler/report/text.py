@@ -108,9 +108,9 @@ def show_verdict_changes(console: Console, verdicts: Iterable[VerdictChange]) ->
 def show_plan(console: Console, plan: Plan) -> None:
     """Two lines a step: what it does, and why, at what cost, and how it is taken back. New filters share a line."""
     number = 1
-    for are_new, group in groupby(plan.steps, key=_defines_new_filter):
+    for reason, group in groupby(plan.steps, key=_reason_of_new_filter):
         steps = tuple(group)
-        if are_new and len(steps) > 1:
+        if reason and len(steps) > 1:
             _show_new_filters(console, number, steps)
         else:
             for position, step in enumerate(steps, number):
@@ -137,17 +137,20 @@ def _verdict_on(way: Way) -> str:
     if not way.possible:
         return f"not possible: {way.why}"
     costs = f"{_count(way.rebuilds, 'rebuild')}, about {way.seconds:.0f} s, disruption {way.disruption}"
-    return f"{costs}; {'taken' if way.chosen else 'not taken'}: {way.why}"
+    return f"{costs}; {'chosen' if way.chosen else 'not chosen'}: {way.why}"
 
 
-def _defines_new_filter(step: Step) -> bool:
-    return isinstance(step.action, DefineFilter) and step.action.previous_xml is None
+def _reason_of_new_filter(step: Step) -> str:
+    """Empty for all other steps."""
+    is_new = isinstance(step.action, DefineFilter) and step.action.previous_xml is None
+    return step.reason if is_new else ""
 
 
 def _show_new_filters(console: Console, number: int, steps: tuple[Step, ...]) -> None:
     names = ", ".join(step.action.target.removeprefix("filter/") for step in steps)
     console.print(f"{number:>3}  define {len(steps)} filters: {escape(names)}", style="bold")
-    console.print("     because the site has them, libvirt does not; revert: undefine them", style="dim")
+    reason = escape(steps[0].reason.replace("has it", "has them"))
+    console.print(f"     because {reason}; revert: undefine them", style="dim")
 
 
 def _show_step(console: Console, number: int, step: Step) -> None:
@@ -159,7 +162,7 @@ def _cost(step: Step) -> str:
     """Nothing of a step that interrupts nobody."""
     beyond = [str(step.disruption)] if step.disruption > Disruption.REBUILD else []
     rebuilds = [_count(step.rebuilds, "rebuild")] if step.rebuilds else []
-    return f" ({', '.join((*beyond, *rebuilds, f'{step.seconds:.1f} s'))})" if step.disruption else ""
+    return f" ({', '.join((*beyond, *rebuilds, f'{step.seconds:.1f} s'))})" if beyond or rebuilds else ""
 
 
 def show_waiting(console: Console, waiting: Iterable[Waiting]) -> None:
