@@ -72,6 +72,14 @@ def _newest_commit(settings: Settings) -> str:
     return commit
 
 
+def pinned(settings: Settings) -> tuple[Settings, SourceError | None]:
+    """For those who only look: settings of the commit in force, and why it is not the newest one, if it is not."""
+    if settings.repository is None or settings.commit is not None:
+        return settings, None
+    held = in_force(settings)
+    return replace(settings, commit=held.commit), held.trouble
+
+
 def in_force(settings: Settings) -> InForce:
     """The newest commit, or with the remote down or a bad commit on it, the last one that was verified here.
 
