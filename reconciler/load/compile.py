@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.errors import did_you_mean
 from reconciler.load.draft import GuestDraft, InterfaceDraft
-from reconciler.load.files import DAYS, IgnoreEntry, PolicyEntry, WindowEntry
+from reconciler.load.files import IgnoreEntry
 from reconciler.load.filter_rules import check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.ignores import check_ignores
 from reconciler.load.instantiation import check_instances
+from reconciler.load.policy_file import DAYS, PolicyEntry, WindowEntry
 from reconciler.load.probes import build_probes, check_default_probes, check_probes
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
