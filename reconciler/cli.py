@@ -127,7 +127,8 @@ def _add_looking_verbs(add: _Add, *, traces: bool) -> None:
         guests.add_trace_options(trace)
     status = add("status", guests.status, "each interface's filter, how it is enforced, and what it covers")
     guests.add_status_options(status)
-    adopt.add_options(
+    take = add("adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
+    adopt.add_options(take)
         add("adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
     )
     schema = add("schema", _schema, "the JSON Schema of the site's files")
