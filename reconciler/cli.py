@@ -129,8 +129,6 @@ def _add_looking_verbs(add: _Add, *, traces: bool) -> None:
     guests.add_status_options(status)
     take = add("adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
     adopt.add_options(take)
-        add("adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
-    )
     schema = add("schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
 
