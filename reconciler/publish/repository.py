@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from reconciler.git.bare import open_bare
 from reconciler.git.commands import Commands
 
 _Result = TypeVar("_Result")
+MOST_PACKS = 50
 MOST_BYTES = 4 << 20
 
 
@@ -31,8 +33,13 @@ class ReportRepository:
 
     @property
     def _commands(self) -> Commands:
-        """Made when it is first needed: what goes wrong then is a matter of publishing."""
+        """Made when it is first needed: what goes wrong then is a matter of publishing.
+
+        Every report leaves objects behind, and all that counts is on the remote: so now and then it is made anew.
+        """
         if self._opened is None:
+            if sum(1 for _ in (self._folder / "objects/pack").glob("*.pack")) > MOST_PACKS:
+                shutil.rmtree(self._folder)
             self._opened = open_bare(self._folder, self._access, self._environment)
         return self._opened
 
