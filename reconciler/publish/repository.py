@@ -52,10 +52,16 @@ class ReportRepository:
         found = line.split()[0]
         if not set(found) <= set("0123456789abcdef"):
             raise PublishError(f"{self._url} does not answer as a Git server")
-        local = f"refs/fetched/{reference.removeprefix('refs/')}"
+        local = fetched(reference)
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--end-of-options")
         self._commands.run("fetch", *options, self._url, f"+{reference}:{local}", what="fetch earlier reports")
         return found
+
+    def fetch_all(self, pattern: str) -> None:
+        """Everything that the remote has under a pattern of refs, in one go; `fetched` names it here."""
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--prune")
+        words = ("fetch", *options, "--end-of-options", self._url, f"+{pattern}:{fetched(pattern)}")
+        self._commands.run(*words, what="fetch the reports of other hosts")
 
     def entries(self, tree: str) -> dict[str, tuple[str, str]]:
         """`{name: (mode and kind, object id)}` of a tree, which may be `COMMIT` or `COMMIT:folder`; none if absent."""
@@ -88,6 +94,10 @@ class ReportRepository:
         words = ("push", "--quiet", "--no-verify", lease, "--end-of-options", self._url, f"{commit}:{reference}")
         hint = "look at the rights of this host's key or token: it has to push its reports"
         self._commands.run(*words, what=f"push the report to {self._url}", hint=hint)
+
+
+def fetched(reference: str) -> str:
+    return f"refs/fetched/{reference.removeprefix('refs/')}"
 
 
 def as_publish_error(action: Callable[[], _Result]) -> _Result:
