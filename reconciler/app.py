@@ -292,12 +292,15 @@ def _execute(
 ) -> Execution:
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
+    from reconciler.stories.confirming import Confirmation
+
+    confirmation = Confirmation(settings, host, plan, seen)
 
     def prove() -> ReconcilerError | None:
         now = survey(seen.desired, host, plan.host, remembered(settings))
         again = plan_of(replace(now, holds=seen.holds), allow)
         if not again.steps:
-            return None
+            return confirmation.broken()
         return HostError(
             f"after all steps there is still something to do: {again.steps[0].action.describe()}, "
             f"because {again.steps[0].reason}",

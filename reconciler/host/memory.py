@@ -16,6 +16,7 @@ from reconciler.errors import HostError
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelChain, KernelRules, Ruleset
 from reconciler.model.live import MANAGED_SAVE, Binding, Domain, Live, LiveFilter, Nic, SavedState
+from reconciler.model.probe import Probe
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
@@ -40,6 +41,8 @@ class MemoryHost:
     """Rules of others, before all jumps: a hook's name, and the text of a rule in it."""
     writes: list[tuple[str, str]] = field(default_factory=list)
     rebuilds: dict[str, int] = field(default_factory=dict)
+    silent: Callable[[MemoryHost, Probe], bool] | None = None
+    """Whether a probe gets no answer; all do without it."""
     packaged: tuple[NwFilter, ...] = ()
     fault: Callable[[str, str], None] | None = None
     on_change: Callable[[MemoryHost], None] | None = None
@@ -178,6 +181,9 @@ class MemoryHost:
     def devices(self) -> frozenset[str]:
         ports = (nic.port for domain in self.domains.values() for nic in domain.live if nic.port)
         return frozenset(("lo", *ports))
+
+    def answering(self, probes: Iterable[Probe], most_seconds: float) -> frozenset[Probe]:
+        return frozenset(probe for probe in probes if self.silent is None or not self.silent(self, probe))
 
     def define_managed_save(self, guest: str, xml: str) -> None:
         self._write("define_managed_save", guest)

@@ -141,6 +141,22 @@ def last_asked(settings: Settings) -> datetime | None:
     return last.asked if last else None
 
 
+def remote_answers(settings: Settings, seconds: float) -> bool:
+    """Whether the repository is on another machine, and answers. A local one cannot be cut off."""
+    from reconciler.source.following import ask_remote
+
+    if settings.repository is None:
+        return False
+    wanted = following(settings)
+    if wanted.access.is_local:
+        return False
+    try:
+        ask_remote(replace(wanted, access=replace(wanted.access, deadline=seconds)), settings.var / "mirror")
+    except SourceError:
+        return False
+    return True
+
+
 def descends(settings: Settings, commit: str, ancestor: str) -> bool:
     """Whether a commit that another host named descends from one of ours, as far as the mirror knows it."""
     from reconciler.source.following import known_descent
