@@ -275,16 +275,42 @@ def apply(
                 hint="make a new plan and look at it",
             )
         with following.applying(settings, desired.source) as outcome:
-            execution = _execute(plan, host, settings, seen, notify, allow) if plan.steps else None
+            rounds = _MOST_ROUNDS if expected_digest is None else 1
+            plan, execution = _apply_in_rounds(plan, host, settings, seen, notify, allow, rounds)
             outcome.take(plan, execution)
         if execution is not None:
-            _learn(settings, execution)
             seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
             _forget_old_runs(settings)
             write_admission(settings, seen)
         return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
+
+
+_MOST_ROUNDS = 4
+
+
+def _apply_in_rounds(
+    plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None, rounds: int
+) -> tuple[Plan, Execution | None]:
+    """What waited for something that a round has brought about is done in the next one, each proven by itself.
+
+    The plan with the steps of all rounds and what waits in the end; how the last round ended, with all that was done.
+    """
+    whole, execution = plan, None
+    for number in range(rounds):
+        if not plan.steps:
+            break
+        before = execution.done if execution else ()
+        execution = _execute(plan, host, settings, seen, notify, allow)
+        execution = replace(execution, done=(*before, *execution.done))
+        _learn(settings, execution)
+        steps = (*whole.steps, *plan.steps) if number else plan.steps
+        if execution.ok:
+            seen = replace(survey(seen.desired, host, seen.host, remembered(settings)), holds=seen.holds)
+            plan = plan_of(seen, allow)
+        whole = replace(whole, steps=steps, waiting=plan.waiting)
+    return whole, execution
 
 
 def _execute(
@@ -299,11 +325,12 @@ def _execute(
     def prove() -> ReconcilerError | None:
         now = survey(seen.desired, host, plan.host, remembered(settings))
         again = plan_of(replace(now, holds=seen.holds), allow)
-        if not again.steps:
+        waited = {(each.target, each.what) for each in plan.waiting}
+        left = [step for step in again.steps if (step.action.target, step.action.describe()) not in waited]
+        if not left:
             return confirmation.broken()
         return HostError(
-            f"after all steps there is still something to do: {again.steps[0].action.describe()}, "
-            f"because {again.steps[0].reason}",
+            f"after all steps there is still something to do: {left[0].action.describe()}, because {left[0].reason}",
             hint="all steps were taken back; the journal holds what was done",
         )
 
