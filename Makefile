@@ -15,7 +15,7 @@ export DEBIAN_FRONTEND := noninteractive
 # The daemon and its drivers without the service packages that would start them.
 PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-config-nwfilter libvirt-clients libvirt-dev \
   pkg-config gcc libc6-dev python3-dev python3-venv qemu-system-x86 ebtables iptables nftables iproute2 util-linux \
-  git busybox-static cpio kmod openssh-client gnupg openssl systemd
+  git busybox-static cpio kmod openssh-client gnupg openssl strace systemd
 # Releases of Debian, each with the programs by which its libvirt makes rules.
 MATRIX ?= bookworm/iptables trixie/iptables sid/iptables sid/nftables
 # Newer releases keep these apart; where they do not exist they are part of the packages above.

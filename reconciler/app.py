@@ -231,10 +231,15 @@ def trace(desired: Desired, asked: Described, seen: Survey | None) -> Trace:
     return trace_on_host(desired, seen.live, seen.host, asked) if seen else trace_on_site(desired, asked)
 
 
-def status_of(seen: Survey, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
+def status_of(settings: Settings, seen: Survey, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
+    from reconciler.execute.runs import targets_in_progress
     from reconciler.nwfilter.status import status_of_host
+    from reconciler.plan.migration import unsafe_migrations
 
-    return status_of_host(seen.desired, seen.live, seen.host, whole_battery=whole_battery)
+    in_progress = targets_in_progress(settings.var / "journal")
+    unsafe = unsafe_migrations(seen.desired, seen.live, seen.host, seen.drift, in_progress)
+    found = status_of_host(seen.desired, seen.live, seen.host, whole_battery=whole_battery)
+    return tuple(replace(each, unsafe_migration=unsafe.get(each.guest, "")) for each in found)
 
 
 def desired_status(settings: Settings, desired: Desired, *, whole_battery: bool) -> tuple[InterfaceStatus, ...]:
@@ -287,12 +292,15 @@ def _execute(
 ) -> Execution:
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
+    from reconciler.stories.confirming import Confirmation
+
+    confirmation = Confirmation(settings, host, plan, seen)
 
     def prove() -> ReconcilerError | None:
         now = survey(seen.desired, host, plan.host, remembered(settings))
         again = plan_of(replace(now, holds=seen.holds), allow)
         if not again.steps:
-            return None
+            return confirmation.broken()
         return HostError(
             f"after all steps there is still something to do: {again.steps[0].action.describe()}, "
             f"because {again.steps[0].reason}",

@@ -70,6 +70,19 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         prog="reconciler",
         description="Keep KVM guests to their own addresses: libvirt's nwfilter, reconciled from Git.",
     )
+    _add_options(parser)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add = partial(_verb, verbs)
+    check.add_options(add("check", check.run, "look at the site alone: every problem of every file, without a host"))
+    add("diff", _diff, "what differs between the site and this host, on every layer")
+    _add_changing_verbs(add)
+    _add_looking_verbs(add, traces="trace" in argv)
+    unattended.register(add)
+    _add_lab(verbs, needed="lab" in argv)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--connect", metavar="URI", help="libvirt's daemon on this host (qemu:///system)")
     where = parser.add_mutually_exclusive_group()
@@ -85,37 +98,39 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         default="text",
         help="what goes to standard output (junit: check)",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    look = _verb(verbs, "check", check.run, "look at the site alone: every problem of every file, without a host")
-    check.add_options(look)
-    _verb(verbs, "diff", _diff, "what differs between the site and this host, on every layer")
-    plan = _verb(verbs, "plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
+
+
+_Add = Callable[[str, Callable[[Arguments], int], str], argparse.ArgumentParser]
+
+
+def _add_changing_verbs(add: _Add) -> None:
+    plan = add("plan", _plan, "what apply would do: ordered steps, cost, disruption, revert")
     plan.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
     plan.add_argument("--detailed-exitcode", action="store_true", help="0 nothing to do, 2 changes, 1 error")
-    apply = _verb(verbs, "apply", _apply, "bring this host to the site, prove it, take it back on failure")
+    apply = add("apply", _apply, "bring this host to the site, prove it, take it back on failure")
     apply.add_argument(
         "plan", metavar="PLANFILE", nargs="?", type=Path, help="apply only if the plan is still this one"
     )
     apply.add_argument("--yes", action="store_true", help="do not ask on a terminal")
     add_rewind_option(apply)
     add_allow_option(apply)
-    verify = _verb(verbs, "verify", guests.verify, "read all layers back and prove isolation on the kernel's rules")
-    guests.add_verify_options(verify)
-    trace = _verb(verbs, "trace", guests.trace, "what becomes of a frame that is described in words, and by which rule")
-    if "trace" in argv:
-        guests.add_trace_options(trace)
-    status = _verb(verbs, "status", guests.status, "each interface's filter, how it is enforced, and what it covers")
-    guests.add_status_options(status)
-    take = _verb(verbs, "adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
-    adopt.add_options(take)
-    _verb(verbs, "history", runs.history, "what earlier runs did, the newest first")
-    back = _verb(verbs, "rollback", runs.rollback, "go back to how a run had left the host: take back all later ones")
+    add("history", runs.history, "what earlier runs did, the newest first")
+    back = add("rollback", runs.rollback, "go back to how a run had left the host: take back all later ones")
     runs.add_rollback_options(back)
-    schema = _verb(verbs, "schema", _schema, "the JSON Schema of the site's files")
+
+
+def _add_looking_verbs(add: _Add, *, traces: bool) -> None:
+    verify = add("verify", guests.verify, "read all layers back and prove isolation on the kernel's rules")
+    guests.add_verify_options(verify)
+    trace = add("trace", guests.trace, "what becomes of a frame that is described in words, and by which rule")
+    if traces:
+        guests.add_trace_options(trace)
+    status = add("status", guests.status, "each interface's filter, how it is enforced, and what it covers")
+    guests.add_status_options(status)
+    take = add("adopt", adopt.run, "write the site's files of what libvirt has; libvirt itself is only read")
+    adopt.add_options(take)
+    schema = add("schema", _schema, "the JSON Schema of the site's files")
     schema.add_argument("kind", choices=("site", "guest"))
-    unattended.register(partial(_verb, verbs))
-    _add_lab(verbs, needed="lab" in argv)
-    return parser
 
 
 def _add_lab(verbs: Any, needed: bool) -> None:

@@ -67,6 +67,12 @@ class HostUnreachable(HostError):
     retryable = True
 
 
+class HostBusy(HostError):
+    """Another reconciler is at work here: it does what is to be done, and tells of it."""
+
+    retryable = True
+
+
 class HostTimeout(HostError):
     """A call did not return within its deadline: its outcome is unknown, and nothing may be written after it."""
 

@@ -20,6 +20,7 @@ KEYS = (
     "token_file", "token_user", "ssh_key_file", "known_hosts_file", "ca_file", "fetch_timeout",
     "publish", "report_keep_days", "gitlab_url", "gitlab_project", "gitlab_token_file",
     "metrics_file", "admission",
+    "health_command", "health_within",
 )  # fmt: skip
 
 
@@ -53,6 +54,17 @@ class PublishSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """A program of this host that says whether a guest is well, and the seconds that it and the repository have.
+
+    What is run is never the site's word.
+    """
+
+    command: Path | None = None
+    within: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Where the daemon is, where the site is, and where state is kept. `site` None with no repository: nowhere.
 
@@ -68,6 +80,7 @@ class Settings:
     host: str | None = None
     git: GitSettings = field(default_factory=GitSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
     metrics: Path | None = None
     admission: str = "off"
     commit: str | None = None
@@ -91,6 +104,7 @@ def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
         host=arguments.host or texts.get("host"),
         git=_git_settings(config, by_hand=bool(arguments.branch), rewind=getattr(arguments, "allow_rewind", False)),
         publish=_publish_settings(config),
+        health=HealthSettings(config.path("health_command"), config.number("health_within", 30)),
         metrics=config.path("metrics_file"),
         admission=config.word("admission", ("off", "warn", "refuse", "strict"), "off"),
         released=tuple(getattr(arguments, "released", ())),

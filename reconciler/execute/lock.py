@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from reconciler.errors import HostError
+from reconciler.errors import HostBusy, HostError
+
+_HOOK_SECONDS = 0.2
 
 
 @contextmanager
@@ -22,10 +26,20 @@ def exclusive(folder: Path) -> Iterator[None]:
             hint="run the reconciler as root, or name another folder with --var",
         ) from error
     with file:
+        _lock(file)
+        yield
+
+
+def _lock(file: IO[str]) -> None:
+    """libvirt's hook looks for the lock by taking it for a moment, which is no reason to give up."""
+    ends = time.monotonic() + _HOOK_SECONDS
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except BlockingIOError as error:
-            raise HostError(
-                "another reconciler is at work on this host; nothing was done", hint="wait until it has ended"
-            ) from error
-        yield
+            if time.monotonic() > ends:
+                raise HostBusy(
+                    "another reconciler is at work on this host; nothing was done", hint="wait until it has ended"
+                ) from error
+        time.sleep(0.01)

@@ -54,6 +54,14 @@ class Run:
             if event["event"] == "step" and event["id"] not in taken_back:
                 yield str(event["id"]), read_action(str(event["kind"]), event["action"])
 
+    def targets(self) -> Iterator[str]:
+        """What its steps were begun on, taken back or not."""
+        for event in self.events:
+            if event["event"] == "step":
+                action = read_action(str(event["kind"]), event["action"])
+                staged = action.files if isinstance(action, actions.RestartDaemon) else ()
+                yield from (action.target, *(f"filter/{name}" for name, _ in staged))
+
     def owed(self) -> frozenset[str]:
         """Guests that it shut down, or may have, and did not start again."""
         found: set[str] = set()
@@ -89,6 +97,11 @@ def open_runs(folder: Path) -> tuple[Run, ...]:
 def owed_starts(folder: Path) -> frozenset[str]:
     """Guests that open runs have shut down and not started again."""
     return frozenset(guest for run in open_runs(folder) for guest in run.owed())
+
+
+def targets_in_progress(folder: Path) -> frozenset[str]:
+    """What the steps of open runs change or changed: filters and guests, as drift names them."""
+    return frozenset(target for run in open_runs(folder) for target in run.targets())
 
 
 def runs_after(folder: Path, name: str, *, itself: bool) -> tuple[Run, ...]:

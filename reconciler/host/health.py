@@ -13,6 +13,7 @@ from reconciler.host.address import daemon_pid, namespaces_of, parse_uri, proc_o
 from reconciler.host.backend import said_backend
 from reconciler.host.processes import SEARCH_PATH, run
 from reconciler.model.health import Finding, Health
+from reconciler.model.kernel import Backend
 
 HOOK_FOLDER = Path("/etc/libvirt/hooks")
 HOOK_MARK = "reconciler-admit"
@@ -74,7 +75,8 @@ def _daemon(uri: str) -> Iterator[Finding]:
         yield Finding("versions", Health.OK, "; ".join(line.strip() for line in text.splitlines() if line.strip()))
     except HostError as error:
         yield Finding("versions", Health.WARNING, f"libvirt does not say its version: {error.message}")
-    for name in _BRIDGE_SETTINGS:
+    # Rules of nft see bridged packets themselves.
+    for name in () if said_backend(proc_of(pid) / "root") is Backend.NFTABLES else _BRIDGE_SETTINGS:
         told = run(["cat", f"/proc/sys/net/bridge/{name}"], check=False, within=within)
         yield _bridge_setting(name, told.stdout.strip() if told.ok else None)
 

@@ -13,7 +13,7 @@ from reconciler.domain.binding import binding_xml, parse_binding
 from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
-from reconciler.host.address import DaemonAddress, network_devices, parse_uri, proc_of
+from reconciler.host.address import DaemonAddress, namespaces_of, network_devices, parse_uri, proc_of
 from reconciler.host.daemons import Starter, starter
 from reconciler.host.filter_files import definition_names, filter_file, write_filter_files
 from reconciler.host.kernel import Kernel
@@ -24,6 +24,7 @@ from reconciler.host.shutdown import shut_down
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
+from reconciler.model.probe import Probe
 from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
@@ -151,6 +152,15 @@ class LibvirtHost:
 
     def devices(self) -> frozenset[str]:
         return network_devices(self._daemon)
+
+    def answering(self, probes: Iterable[Probe], most_seconds: float) -> frozenset[Probe]:
+        from reconciler.host.probes import agent_answers, answering
+
+        def ask_agent(guest: str) -> bool:
+            handle = self._find(f"look up the guest {guest}", lambda: self._connection.lookupByName(guest))
+            return handle is not None and self._ask(f"ask the agent of {guest}", lambda: agent_answers(handle))
+
+        return answering(probes, most_seconds, namespaces_of(self._session.pid, self._address), ask_agent)
 
     def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
         handle = self._required_domain(guest)
@@ -283,8 +293,18 @@ def _read_domain(handle: Any) -> Domain:
         persistent_xml=stored,
         live_xml=running,
         saved=read_saved_states(handle),
-        busy=active and handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE,
+        busy=active and _is_busy(handle),
     )
+
+
+def _is_busy(handle: Any) -> bool:
+    """Whether it is migrated, saved or dumped. libvirt refuses to tell of a guest that is just being migrated to us."""
+    try:
+        return bool(handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            raise
+        return True
 
 
 class _Absent(HostError):

@@ -8,6 +8,7 @@ from typing import Protocol
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
+from reconciler.model.probe import Probe
 
 
 class Host(Protocol):
@@ -59,6 +60,9 @@ class Host(Protocol):
 
         libvirt takes its rules away meanwhile.
         """
+
+    def answering(self, probes: Iterable[Probe], most_seconds: float) -> frozenset[Probe]:
+        """Those that are answered, each within its own seconds, or `most_seconds` where that is less."""
 
     def define_managed_save(self, guest: str, xml: str) -> None:
         """Replace the definition in a guest's managed-save image."""

@@ -44,7 +44,7 @@ def _is_active(handle: Any) -> bool:
 
 def _press(handle: Any) -> None:
     """An agent that is configured and not connected would cost libvirt's own time-out: it is not asked."""
-    if _has_agent(handle):
+    if has_agent(handle):
         try:
             handle.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT)
         except libvirt.libvirtError:
@@ -58,7 +58,8 @@ def _press(handle: Any) -> None:
             raise HostError(f"libvirt refused to press the power button: {error.get_error_message()}") from error
 
 
-def _has_agent(handle: Any) -> bool:
+def has_agent(handle: Any) -> bool:
+    """Whether its agent is connected now."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     root = etree.fromstring(handle.XMLDesc(0).encode(), parser)
     targets = root.iterfind("devices/channel/target")

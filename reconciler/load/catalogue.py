@@ -23,6 +23,7 @@ _GROUPS: Mapping[str, Meanings] = {
     "Filters": checks_of_content.FILTERS,
     "MACs and addresses": checks_of_content.ADDRESSES,
     "Policy": checks_of_content.POLICY,
+    "Health": checks_of_content.HEALTH,
     "Ignored differences": checks_of_content.IGNORED,
 }
 _WARNINGS = frozenset(

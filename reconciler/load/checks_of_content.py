@@ -65,6 +65,17 @@ POLICY: Meanings = {
     ),
 }
 
+HEALTH: Meanings = {
+    "probe-invalid": (
+        "A probe is one question that the host can ask a guest.",
+        'write one of ping: ADDRESS, tcp: "ADDRESS:PORT", agent: true; own stands for the guest\'s addresses',
+    ),
+    "probe-foreign-address": (
+        "A probe asks nobody but the guest, or its answer would say nothing about it.",
+        "name an address that the guest owns, or write own, which in site.yaml is the only one for all guests",
+    ),
+}
+
 FILTERS: Meanings = {
     "filter-file-name": (
         "A filter's file is called like the filter.",

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.errors import did_you_mean
 from reconciler.load.draft import GuestDraft, InterfaceDraft
-from reconciler.load.files import DAYS, IgnoreEntry, PolicyEntry, WindowEntry
+from reconciler.load.files import IgnoreEntry
 from reconciler.load.filter_rules import check_rules_in_use
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.ignores import check_ignores
 from reconciler.load.instantiation import check_instances
+from reconciler.load.policy_file import DAYS, PolicyEntry, WindowEntry
+from reconciler.load.probes import build_probes, check_default_probes, check_probes
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
 from reconciler.load.uses import Uses
@@ -36,9 +38,11 @@ def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: Filt
     _check_macs(guests, findings)
     if site is not None:
         site.check(filters, findings)
+        check_default_probes(site, findings)
         uses = Uses(site, filters)
         for guest in guests:
             _check_hosts(guest, site, findings)
+            check_probes(guest, findings)
             for draft in guest.interfaces:
                 _check_interface(draft, site, filters, uses, findings)
         check_rules_in_use(uses.of_marked_filters, filters, findings)
@@ -205,6 +209,7 @@ def _guest(guest: GuestDraft, site: SiteView, filters: FilterSet) -> Guest:
         autostart=file.autostart,
         group=file.group,
         hold=file.hold,
+        health=build_probes(guest, site),
         origin=guest.node.at("name").origin,
     )
 

@@ -5,173 +5,40 @@ They hold what a file says by itself. What needs a second file, a filter or a ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
-    PlainValidator,
     Tag,
-    WithJsonSchema,
-    field_validator,
 )
 
-from reconciler.load import values
-from reconciler.load.findings import Invalid, kind_of
-from reconciler.load.values import IPAddress
-
-T = TypeVar("T")
-NONE = "none"
-NoAddresses = Literal["none"]
-
-
-def _of_text(parse: Callable[[str], T]) -> PlainValidator:
-    def validate(value: object) -> T:
-        if not isinstance(value, str):
-            raise Invalid("wrong-type", f"a text is expected here, not {kind_of(value)}")
-        return parse(value)
-
-    return PlainValidator(validate)
-
-
-# A tag is a step of an error's location; brackets keep it apart from the keys of a file.
-def _list_or_none(value: object) -> str:
-    return "(none)" if value == NONE else "(list)"
-
-
-def _many_or_one(value: object) -> str:
-    return "(many)" if isinstance(value, list) else "(one)"
+from reconciler.load.fields import (
+    BridgeName,
+    FilterName,
+    Gateway,
+    GuestName,
+    HostName,
+    IPv4List,
+    IPv6List,
+    LinkLocalOrNone,
+    Mac,
+    ParameterName,
+    ParameterValues,
+    Part,
+    PingTarget,
+    Reason,
+    SegmentIPv4,
+    SegmentIPv6,
+    SegmentName,
+    TcpTarget,
+    forms_or_name,
+)
+from reconciler.load.policy_file import DEFAULT_POLICY, PolicyEntry
+from reconciler.model.probe import DEFAULT_SECONDS
 
 
-def _forms_or_name(value: object) -> str:
-    return "(forms)" if isinstance(value, dict) else "(name)"
-
-
-FilterName = Annotated[
-    str,
-    AfterValidator(values.matching(values.SHARED_NAME, "name-invalid", "a filter's name")),
-    Field(json_schema_extra={"pattern": values.SHARED_NAME}),
-]
-HostName = Annotated[
-    str,
-    AfterValidator(values.matching(values.SHARED_NAME, "name-invalid", "a host's name")),
-    Field(json_schema_extra={"pattern": values.SHARED_NAME}),
-]
-SegmentName = Annotated[
-    str,
-    AfterValidator(values.matching(values.SHARED_NAME, "name-invalid", "a segment's name")),
-    Field(json_schema_extra={"pattern": values.SHARED_NAME}),
-]
-GuestName = Annotated[
-    str,
-    AfterValidator(values.matching(values.GUEST_NAME, "name-invalid", "a guest's name")),
-    Field(json_schema_extra={"pattern": values.GUEST_NAME}),
-]
-BridgeName = Annotated[
-    str,
-    AfterValidator(values.matching(values.BRIDGE_NAME, "name-invalid", "a bridge's name")),
-    Field(json_schema_extra={"pattern": values.BRIDGE_NAME}),
-]
-Mac = Annotated[
-    str,
-    _of_text(values.parse_mac),
-    WithJsonSchema({"type": "string", "pattern": values.MAC, "examples": ["52:54:00:30:fc:2d"]}),
-]
-SegmentIPv4 = Annotated[
-    IPv4Network,
-    _of_text(values.parse_ipv4),
-    WithJsonSchema({"type": "string", "examples": ["192.168.0.0/24"]}),
-]
-SegmentIPv6 = Annotated[
-    IPv6Network,
-    _of_text(values.parse_ipv6),
-    WithJsonSchema({"type": "string", "examples": ["2001:db8::/48"]}),
-]
-GuestIPv4 = Annotated[
-    IPv4Network,
-    _of_text(values.parse_guest_ipv4),
-    WithJsonSchema({"type": "string", "examples": ["192.168.0.200", "192.168.0.208/29"]}),
-]
-GuestIPv6 = Annotated[
-    IPv6Network,
-    _of_text(values.parse_guest_ipv6),
-    WithJsonSchema({"type": "string", "examples": ["2001:db8::200", "2001:db8:0:1::/64"]}),
-]
-Gateway = Annotated[
-    IPAddress,
-    _of_text(values.parse_gateway),
-    WithJsonSchema({"type": "string", "examples": ["192.168.0.1", "2001:db8::1"]}),
-]
-LinkLocal = Annotated[
-    IPv6Network,
-    _of_text(values.parse_link_local),
-    WithJsonSchema({"type": "string", "examples": ["fe80::200"]}),
-]
-Reason = Annotated[
-    str,
-    AfterValidator(values.check_reason),
-    Field(json_schema_extra={"pattern": values.REASON}),
-]
-ParameterName = Annotated[
-    str,
-    AfterValidator(values.check_parameter_name),
-    Field(json_schema_extra={"pattern": values.PARAMETER_NAME}),
-]
-ParameterValue = Annotated[
-    str,
-    AfterValidator(values.matching(values.PARAMETER_VALUE, "parameter-value-invalid", "a value libvirt keeps")),
-    Field(json_schema_extra={"pattern": values.PARAMETER_VALUE}),
-]
-ParameterValues = Annotated[
-    Annotated[list[ParameterValue], Field(min_length=1), Tag("(many)")] | Annotated[ParameterValue, Tag("(one)")],
-    Discriminator(_many_or_one),
-]
-IPv4List = Annotated[
-    Annotated[list[GuestIPv4], Field(min_length=1), Tag("(list)")] | Annotated[NoAddresses, Tag("(none)")],
-    Discriminator(_list_or_none),
-]
-IPv6List = Annotated[
-    Annotated[list[GuestIPv6], Field(min_length=1), Tag("(list)")] | Annotated[NoAddresses, Tag("(none)")],
-    Discriminator(_list_or_none),
-]
-LinkLocalOrNone = Annotated[
-    Annotated[LinkLocal, Tag("(list)")] | Annotated[NoAddresses, Tag("(none)")], Discriminator(_list_or_none)
-]
-
-
-ClockTime = Annotated[
-    int,
-    _of_text(values.parse_clock_time),
-    WithJsonSchema({"type": "string", "pattern": values.CLOCK_TIME, "examples": ["02:00"]}),
-]
-TimeZone = Annotated[
-    str,
-    AfterValidator(values.check_time_zone),
-    Field(json_schema_extra={"examples": ["Asia/Tokyo"]}),
-]
-
-
-class _Part(BaseModel):
-    """Unknown fields are refused: a misspelt one must not be silently without effect."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_empty(cls, value: object) -> object:
-        """A field is left out, or it has a value: an empty one could mean either."""
-        if value is None:
-            hint = "give it a value, or remove the field; for no addresses of a family write none"
-            raise Invalid("wrong-type", "a value is expected here, not an empty one", hint)
-        return value
-
-
-class FilterForms(_Part):
+class FilterForms(Part):
     """The nwfilter for each combination of families that an interface may have."""
 
     dual: FilterName | None = Field(None, description="nwfilter for interfaces with IPv4 and IPv6.")
@@ -187,11 +54,11 @@ class FilterForms(_Part):
 
 FilterChoice = Annotated[
     Annotated[FilterForms, Tag("(forms)")] | Annotated[FilterName, Tag("(name)")],
-    Discriminator(_forms_or_name),
+    Discriminator(forms_or_name),
 ]
 
 
-class SegmentEntry(_Part):
+class SegmentEntry(Part):
     """A network that guests are attached to."""
 
     bridge: BridgeName | None = Field(
@@ -212,11 +79,26 @@ class SegmentEntry(_Part):
     )
 
 
-class HostEntry(_Part):
+class HostEntry(Part):
     """A KVM host. It has no settings yet: write {}."""
 
 
-class Defaults(_Part):
+class ProbeEntry(Part):
+    """A question that a healthy guest answers: one of ping, tcp and agent."""
+
+    ping: PingTarget | None = Field(
+        None, description="An own address of the guest that answers a ping of the host, or own for each single one."
+    )
+    tcp: TcpTarget | None = Field(
+        None, description="An own address with the port that accepts a connection from the host, or own:PORT."
+    )
+    agent: Literal[True] | None = Field(None, description="The guest's QEMU agent answers.")
+    within: int = Field(
+        DEFAULT_SECONDS, ge=1, le=3600, description="Seconds within which it has to answer after a change."
+    )
+
+
+class Defaults(Part):
     """Values for interfaces that do not set the field themselves."""
 
     filter: FilterName | None = Field(
@@ -225,74 +107,12 @@ class Defaults(_Part):
     attach: Literal["guard", "direct"] = Field(
         "guard", description="Where addresses are kept, for interfaces without `attach`."
     )
-
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-class WindowEntry(_Part):
-    """Hours in which a run may interrupt more than at other times."""
-
-    days: list[Day] = Field(
-        default_factory=lambda: list(DAYS),
-        min_length=1,
-        description="The days on which it begins. Left out: every day.",
-    )
-    begin: ClockTime = Field(alias="from", description="When it begins, HH:MM on the clock of tz.")
-    to: ClockTime = Field(description="When it ends, HH:MM; a time before `from` is that of the next day.")
-    tz: TimeZone = Field("UTC", description="The time zone of the clock, by its IANA name.")
-    allow: Literal["rebuild", "daemon-restart", "guest-restart"] = Field(
-        description="The most that a run may interrupt in it."
+    health: list[ProbeEntry] = Field(
+        default_factory=list, description="What guests answer while they are well, for guests without `health`."
     )
 
 
-class ShutdownEntry(_Part):
-    """How guests are shut down."""
-
-    timeout: int = Field(120, ge=1, le=86400, description="Seconds that a guest may take.")
-    on_timeout: Literal["abort", "destroy"] = Field(
-        "abort", description="abort: the guest stays up, and the run is taken back. destroy: it is killed."
-    )
-
-
-DEFAULT_SHUTDOWN = ShutdownEntry.model_validate({})
-
-
-class PolicyEntry(_Part):
-    """What a run may do unasked."""
-
-    disruption: Literal["none", "rebuild", "daemon-restart", "guest-restart"] = Field(
-        "rebuild",
-        description="The most that an unattended run may interrupt; more waits for `apply --allow CLASS`.",
-    )
-    prune: bool = Field(
-        False,
-        description="Whether filters that the site no longer names are deleted, if they carry our mark.",
-    )
-    forbid_widening: bool = Field(
-        False,
-        description="Whether `check --base` refuses a change that lets more frames through, unless one of its commits "
-        "says `Allow-widening: REASON`.",
-    )
-    windows: list[WindowEntry] = Field(default_factory=list, description="Hours in which a run may interrupt more.")
-    shutdown: ShutdownEntry = Field(
-        DEFAULT_SHUTDOWN, description="How a guest is shut down for a change that needs it."
-    )
-    max_down: int = Field(1, ge=1, description="How many guests may be down at once for a change.")
-    rollout: Literal["cheapest", "canary"] = Field(
-        "cheapest",
-        description="How a changed shared filter reaches the guests. cheapest: with the fewest rebuilds. canary: one "
-        "guard after another, each proven before the next.",
-    )
-    strategy: Literal["live", "restart"] = Field(
-        "live",
-        description="How changed filters come into force. live: while guests run. restart: by staged files and one "
-        "restart of libvirt's daemon, which rebuilds the rules of every guest of the host once.",
-    )
-
-
-class IgnoreEntry(_Part):
+class IgnoreEntry(Part):
     """A difference between the site and a host that is left as it is. It stays in every report, with its reason."""
 
     object: Annotated[str, Field(min_length=1)] = Field(
@@ -308,10 +128,9 @@ class IgnoreEntry(_Part):
 
 
 DEFAULTS = Defaults.model_validate({})
-DEFAULT_POLICY = PolicyEntry.model_validate({})
 
 
-class SiteFile(_Part):
+class SiteFile(Part):
     """Defaults, segments, hosts and policy of a site."""
 
     segments: dict[SegmentName, SegmentEntry] = Field(
@@ -330,7 +149,7 @@ class SiteFile(_Part):
     )
 
 
-class InterfaceEntry(_Part):
+class InterfaceEntry(Part):
     """One NIC of a guest."""
 
     mac: Mac = Field(description="The interface's MAC address: it says which NIC of the guest is meant.")
@@ -363,7 +182,7 @@ class InterfaceEntry(_Part):
     )
 
 
-class GuestFile(_Part):
+class GuestFile(Part):
     """One guest: which addresses each of its interfaces may use."""
 
     name: GuestName = Field(description="The guest's name in libvirt; the file is called like it.")
@@ -376,6 +195,11 @@ class GuestFile(_Part):
     autostart: bool | None = Field(None, description="Whether it starts with its host. Left out: as it is found.")
     group: SegmentName | None = Field(None, description="Guests of one group are never down at once for a change.")
     hold: bool = Field(False, description="Leave this guest, and every filter that it uses, as they are for now.")
+    health: list[ProbeEntry] | None = Field(
+        None,
+        description="What the guest answers while it is well. A change after which it does not any more, and did "
+        "before, is taken back. Default: site.yaml's.",
+    )
     interfaces: list[InterfaceEntry] = Field(
         min_length=1, description="The guest's NICs. One that is not named here is reported as unguarded."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from reconciler.load.findings import Invalid, shown
@@ -30,6 +31,7 @@ TYPED_VARIABLES = frozenset(
 
 _IPV4_TEXT = re.compile(r"[0-9.]+(/[0-9]{1,2})?")
 _IPV6_TEXT = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?")
+OWN = "own"
 LINK_LOCAL = IPv6Network("fe80::/10")
 
 
@@ -189,6 +191,37 @@ def parse_gateway(text: str) -> IPAddress:
         _refuse_special(text, ip_network(address), "router")
         return address
     raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 or IPv6 address")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """What a probe asks: an address, or None for each of the guest's own."""
+
+    address: IPAddress | None = None
+    port: int | None = None
+
+
+def parse_ping(text: str) -> ProbeTarget:
+    if text == OWN:
+        return ProbeTarget()
+    try:
+        address = ip_address(text) if "%" not in text else None
+    except ValueError:
+        address = None
+    if address is None:
+        raise Invalid("probe-invalid", f"{shown(text)} is neither an address nor {OWN}")
+    if address in LINK_LOCAL:
+        raise Invalid("probe-invalid", f"{address} is good on its link only, so the host cannot ask it")
+    return ProbeTarget(address)
+
+
+def parse_tcp(text: str) -> ProbeTarget:
+    """ADDRESS:PORT, [ADDRESS]:PORT or own:PORT."""
+    place, _, port = text.rpartition(":")
+    is_bracketed = place.startswith("[") and place.endswith("]")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or (":" in place) != is_bracketed:
+        raise Invalid("probe-invalid", f"{shown(text)} is no ADDRESS:PORT, [IPV6]:PORT or {OWN}:PORT")
+    return ProbeTarget(parse_ping(place.strip("[]")).address, int(port))
 
 
 def parse_link_local(text: str) -> IPv6Network:

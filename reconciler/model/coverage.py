@@ -12,6 +12,7 @@ class Flag(StrEnum):
     """What a reader should know of an interface's filter, worst first."""
 
     UNFILTERED = "unfiltered"
+    DO_NOT_MIGRATE = "do-not-migrate"
     ADDRESS_LEARNING = "address-learning"
     IPV4_ONLY = "ipv4-only"
     NO_RA_GUARD = "no-ra-guard"
@@ -60,6 +61,7 @@ class InterfaceStatus:
     """One line of `status`. `state` is None where no host was asked, `coverage` where its rules are not known.
 
     `filter` is the shared filter behind a guard, and what the port really has where that is not the site's.
+    `unsafe_migration` says why its guest must not be migrated now, empty where it may.
     """
 
     guest: str
@@ -68,6 +70,13 @@ class InterfaceStatus:
     state: Proof | None = None
     port: str | None = None
     coverage: Coverage | None = None
+    unsafe_migration: str = ""
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Those of its filter, and whether its guest has to stay where it is."""
+        own = (Flag.DO_NOT_MIGRATE,) if self.unsafe_migration else ()
+        return (*own, *(self.coverage.flags if self.coverage else ()))
 
 
 @dataclass(frozen=True, slots=True)

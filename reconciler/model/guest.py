@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from reconciler.model.filter import Parameters
 from reconciler.model.origin import Origin
+from reconciler.model.probe import Probe
 
 
 class Attach(StrEnum):
@@ -60,6 +61,7 @@ class Guest:
     """One `guests/*.yaml`. `hosts` empty means every host of the site; `autostart` None is not owned.
 
     Guests of one `group` are never down at once. Nothing is done to a guest on `hold`, or to a filter that it uses.
+    `health` is what it answers while it is well.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Guest:
     autostart: bool | None = None
     group: str | None = None
     hold: bool = False
+    health: tuple[Probe, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
 
 

@@ -14,8 +14,8 @@ from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
-from reconciler.plan.rollout import Change, choose, ways
-from reconciler.plan.simulated import Simulated
+from reconciler.plan.rollout import Change, choose, original_name, ways
+from reconciler.plan.simulated import Simulated, renamed
 
 _NEW = "the site has it, libvirt does not"
 _DIFFERS = "its definition differs from the site"
@@ -41,7 +41,7 @@ class FilterPlan:
 
 
 def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rates: Rates) -> FilterPlan:
-    wanted = Tolerance(desired.ignore).filters(wanted_filters(desired, host), live)
+    wanted = (*Tolerance(desired.ignore).filters(wanted_filters(desired, host), live), *_restored(desired, live, host))
     shared_names = {definition.name for definition in desired.filters}
     shared = tuple(definition for definition in wanted if definition.name in shared_names)
     change = Change(shared, live, rates)
@@ -57,18 +57,24 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     steps.extend(_plain_steps(wanted, live, simulated, rollout))
     aliases = chosen.aliases if chosen else {}
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
-    reach = Reach(live)
-    return replace(plan, steps=tuple(_after_users(plan.follow(step), steps, reach) for step in steps))
+    return replace(plan, steps=tuple(plan.follow(step) for step in steps))
 
 
-def _after_users(step: Step, steps: list[Step], reach: Reach) -> Step:
-    """A copy is dropped after those that an interrupted roll-out left with it have been redefined."""
-    if not isinstance(step.action, UndefineFilter):
-        return step
-    copy = step.action.name
-    defined = ((s.id, s.action.name) for s in steps if isinstance(s.action, DefineFilter))
-    redefined = tuple(id for id, name in defined if name != copy and copy in reach.closure(name))
-    return replace(step, after=(*step.after, *redefined))
+def _restored(desired: Desired, live: Live, host: str) -> Iterator[NwFilter]:
+    """Guards that the site has no more, and that an interrupted roll-out left with copies: with the originals again."""
+    originals = {f.definition.name: original_name(f.definition.name) for f in live.filters if f.temporary}
+    wanted = {definition.name for definition in wanted_filters(desired, host)} if originals else set()
+    for held in live.filters if originals else ():
+        definition = held.definition
+        if held.owned and definition.name not in wanted and not originals.keys().isdisjoint(definition.references):
+            yield renamed(definition, definition.name, _by_name(originals, live))
+
+
+def _by_name(originals: dict[str, str], live: Live) -> dict[str, str]:
+    """The filter that each copy stands for; a long name is cut in that of its copy."""
+    names = [f.definition.name for f in live.filters if not f.temporary]
+    found = {copy: next((n for n in names if n[: len(name)] == name), name) for copy, name in originals.items()}
+    return {copy: originals[copy] if originals[copy] in names else name for copy, name in found.items()}
 
 
 def _plain_steps(
@@ -122,11 +128,12 @@ _PRUNED = "it carries our mark, and the site has it no more"
 
 
 def _orphans(desired: Desired, live: Live, host: str, reach: Reach, stopped: set[str]) -> frozenset[str]:
-    wanted = {definition.name: definition for definition in wanted_filters(desired, host)}
+    of_site = {definition.name: definition for definition in wanted_filters(desired, host)}
+    wanted = of_site | {definition.name: definition for definition in _restored(desired, live, host)}
     gone = frozenset(
         f.definition.name
         for f in live.filters
-        if f.definition.name not in wanted and (f.temporary or (f.owned and desired.policy.prune))
+        if f.definition.name not in of_site and (f.temporary or (f.owned and desired.policy.prune))
     )
     while kept := {name for name in gone if reach.needed_by(name, desired, gone, wanted, stopped)}:
         gone -= kept

@@ -125,15 +125,13 @@ def _names(steps: tuple[Step, ...], ids: frozenset[str]) -> set[str]:
 
 def _busy(steps: tuple[Step, ...], ground: Ground, reach: Reach) -> Iterator[tuple[str, _Reason]]:
     """While a guest is migrated or saved, nothing that its rules hang on is changed."""
-    busy = {domain.name for domain in ground.live.domains if domain.busy}
+    busy = {domain.name: domain for domain in ground.live.domains if domain.busy}
     if not busy:
         return
-    reached = {
-        name: binding.owner
-        for binding in ground.live.bindings
-        if binding.owner in busy
-        for name in reach.closure(binding.filterref.filter)
-    }
+    # A guest that is being migrated to us gets its ports, and their bindings, at some moment of it.
+    roots = [(nic.filterref.filter, name) for name, each in busy.items() for nic in each.live if nic.filterref]
+    roots += [(each.filterref.filter, each.owner) for each in ground.live.bindings if each.owner in busy]
+    reached = {name: owner for root, owner in roots for name in reach.closure(root)}
     for step in steps:
         guest = step.action.target.removeprefix("guest/")
         if isinstance(step.action, DefineFilter | UndefineFilter):

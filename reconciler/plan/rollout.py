@@ -225,7 +225,7 @@ def choose(found: tuple[Candidate, ...], policy: Policy, most: Disruption) -> tu
 
 
 _ON_REQUEST = ("canary", "daemon-restart")
-"""A canary costs more, and proves each guest. A restart takes the API away, and touches guests that need nothing."""
+"""A canary costs more, and proves each guest. A restart takes libvirt's API away, and touches all guests."""
 
 
 def _asked(policy: Policy) -> str:
@@ -287,18 +287,23 @@ class Copies:
                 steps.append(self.simulated.define(f"filter:{name}", self._change.wanted[name], reason, after))
 
     def drop(self, after: tuple[str, ...]) -> Iterator[Step]:
-        for name in reversed(self._order):
-            step = self.simulated.undefine(
-                f"drop:{self.names[name]}", self.names[name], "nobody uses it any more", after
-            )
-            yield step
-            after = (step.id,)
+        """Not those that guests have of an interrupted run: they go at the very end, when nobody has them."""
+        before = Simulated(self._change.live, self._change.rates)
+        for name in (self.names[each] for each in reversed(self._order)):
+            if not before.users(name):
+                yield self.simulated.undefine(f"drop:{name}", name, "nobody uses it any more", after)
+                after = (f"drop:{name}",)
 
 
 def temporary_name(definition: NwFilter, wanted: Mapping[str, NwFilter]) -> str:
     """The same for the same tree, so that an interrupted roll-out finds its copies."""
     tree = "".join(format_filter(wanted[name]) for name in closure(wanted.get, definition.name) if name in wanted)
     return f"{definition.name[:_NAME_LENGTH]}.next-{hashlib.sha256(tree.encode()).hexdigest()[:8]}"
+
+
+def original_name(copy: str) -> str:
+    """What a copy is of; a long name comes back cut."""
+    return copy.rpartition(".next-")[0]
 
 
 def refers_only(definition: NwFilter) -> FilterRef | None:

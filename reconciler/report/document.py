@@ -249,7 +249,8 @@ def statuses(found: Iterable[InterfaceStatus]) -> list[Document]:
             "port": each.port,
             "filter": each.filter,
             "state": str(each.state) if each.state else None,
-            "flags": [str(flag) for flag in each.coverage.flags] if each.coverage else [],
+            "flags": [str(flag) for flag in each.flags],
+            "unsafe_migration": each.unsafe_migration or None,
             "leaks": list(each.coverage.leaks) if each.coverage else [],
             "score": round(each.coverage.score, 4) if each.coverage else None,
         }

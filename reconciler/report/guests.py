@@ -82,6 +82,8 @@ def show_status(console: Console, interfaces: Iterable[InterfaceStatus]) -> None
     for number, row in enumerate(rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         console.print(escape(line), style="bold" if number == 0 else _status_style(shown[number - 1]))
+    for guest, why in {each.guest: each.unsafe_migration for each in shown if each.unsafe_migration}.items():
+        console.print(escape(f"do not migrate {guest}: {why}"), style="yellow")
     _show_leaks(console, shown)
     if any(each.coverage is None and each.state is not Proof.UNGUARDED for each in shown):
         console.print("unknown: by a filter that only a host knows, or whose rules libvirt would refuse", style="dim")
@@ -89,8 +91,7 @@ def show_status(console: Console, interfaces: Iterable[InterfaceStatus]) -> None
 
 def _status_row(status: InterfaceStatus) -> tuple[str, ...]:
     state = str(status.state) if status.state else "not asked"
-    flags = ", ".join(status.coverage.flags) if status.coverage else ""
-    return (status.guest, status.mac, status.filter or "none", state, _score(status.coverage), flags)
+    return (status.guest, status.mac, status.filter or "none", state, _score(status.coverage), ", ".join(status.flags))
 
 
 def _status_style(status: InterfaceStatus) -> str:

@@ -23,12 +23,17 @@ def write_admission(settings: Settings, seen: Survey) -> None:
     """After a run that left nothing in doubt. Writes nothing where nothing is new; forgets when it is not wanted."""
     path = settings.var / RECORD
     if settings.admission == "off":
-        if path.exists():
-            remove_record(path)
+        forget_admission(settings)
         return
     record = admission_record(settings.admission, seen)
     if read_record(path) != record:
         write_record(path, record)
+
+
+def forget_admission(settings: Settings) -> None:
+    """What was verified is no measure any more, until the next good run."""
+    if (settings.var / RECORD).exists():
+        remove_record(settings.var / RECORD)
 
 
 def admission_record(policy: str, seen: Survey) -> dict[str, Any]:

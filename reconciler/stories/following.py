@@ -72,6 +72,14 @@ def _newest_commit(settings: Settings) -> str:
     return commit
 
 
+def pinned(settings: Settings) -> tuple[Settings, SourceError | None]:
+    """For those who only look: settings of the commit in force, and why it is not the newest one, if it is not."""
+    if settings.repository is None or settings.commit is not None:
+        return settings, None
+    held = in_force(settings)
+    return replace(settings, commit=held.commit), held.trouble
+
+
 def in_force(settings: Settings) -> InForce:
     """The newest commit, or with the remote down or a bad commit on it, the last one that was verified here.
 
@@ -131,6 +139,22 @@ def last_asked(settings: Settings) -> datetime | None:
         return None
     last = _verified(settings, following(settings))
     return last.asked if last else None
+
+
+def remote_answers(settings: Settings, seconds: float) -> bool:
+    """Whether the repository is on another machine, and answers. A local one cannot be cut off."""
+    from reconciler.source.following import ask_remote
+
+    if settings.repository is None:
+        return False
+    wanted = following(settings)
+    if wanted.access.is_local:
+        return False
+    try:
+        ask_remote(replace(wanted, access=replace(wanted.access, deadline=seconds)), settings.var / "mirror")
+    except SourceError:
+        return False
+    return True
 
 
 def descends(settings: Settings, commit: str, ancestor: str) -> bool:

@@ -16,6 +16,7 @@ from reconciler.model.actions import Action
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
 from reconciler.settings import Settings
+from reconciler.stories.admitting import forget_admission
 
 _REASON = "it takes back what a later run did"
 
@@ -41,6 +42,7 @@ def rollback(settings: Settings, name: str, notify: app.Notify, *, itself: bool)
         if not steps:
             return None
         plan = Plan(f"rollback to {name}", settings.host or "", steps)
+        forget_admission(settings)
         with Journal(folder, plan) as journal:
             done = execute(plan, host, journal, notify, lambda: _left(steps, host))
         for run in runs if done.ok else ():

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from threading import Thread
 
 from reconciler import app
-from reconciler.errors import ReconcilerError, SiteError, UsageError
+from reconciler.errors import HostBusy, ReconcilerError, SiteError, UsageError
 from reconciler.model.plan import Step, WaitReason
 from reconciler.model.report import Outcome, Report
 from reconciler.model.site import Disruption
@@ -22,7 +22,8 @@ from reconciler.stories.holding import suspended_targets, with_holds
 def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None) -> Report:
     """Bring the host to the newest commit that may be, or keep it at the last one. What goes wrong is in the report.
 
-    Raises `UsageError` for a configuration that cannot be used: then nobody can be told.
+    Raises `UsageError` for a configuration that cannot be used: then nobody can be told; `HostBusy` when another
+    reconciler is at work, which tells of it itself.
     """
     begun = _Beginning(settings, "run")
     events: list[tuple[str, str]] = []
@@ -34,7 +35,7 @@ def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None)
     try:
         held = begun.hold()
         done = app.apply(begun.settings, noted, allow)
-    except UsageError:
+    except (UsageError, HostBusy):
         raise
     except ReconcilerError as error:
         return begun.failed(error, events)
@@ -69,7 +70,7 @@ def report(settings: Settings) -> Report:
         desired = app.load_site(begun.settings)
         name = app.host_name(settings, desired)
         seen = with_holds(begun.settings, app.survey(desired, app.open_host(settings), name))
-    except UsageError:
+    except (UsageError, HostBusy):
         raise
     except ReconcilerError as error:
         return begun.failed(error, [])

@@ -13,6 +13,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model.plan import Step
 from reconciler.model.site import Disruption
 from reconciler.settings import Settings, settle
+from reconciler.stories.following import pinned
 from reconciler.stories.holding import with_holds
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def _disruption(text: str) -> Disruption:
 
 
 def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
-    settings = settle(arguments)
+    settings, trouble = pinned(settle(arguments))
+    if trouble is not None:
+        tell_error(trouble)
+        print(f"this is of commit {str(settings.commit)[:12]}, the last one that passed every check", file=sys.stderr)
     desired = app.load_site(settings)
     name = app.host_name(settings, desired)
     seen = with_holds(settings, app.survey(desired, app.open_host(settings), name))

@@ -147,7 +147,7 @@ def status(arguments: Arguments) -> int:
         parts = {"host": seen.host, "source": seen.desired.source, **_health_parts(how)}
         unmanaged = app.unmanaged_of(seen)
         parts["unmanaged"] = json_document.unmanaged(unmanaged)
-        found = app.status_of(seen, whole_battery=_has_scapy())
+        found = app.status_of(settings, seen, whole_battery=_has_scapy())
     if arguments.output != "text":
         print_document(arguments, json_document.document("status", **parts, interfaces=json_document.statuses(found)))
         return EXIT_OK

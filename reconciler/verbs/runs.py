@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_rollback_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run of `history`, or the beginning of its name")
+    parser.add_argument("since", metavar="RUN", help="a run of `history`, or the beginning of its name")
     parser.add_argument("--itself", action="store_true", help="take back that run too")
     parser.add_argument("--yes", action="store_true", help="do not ask on a terminal")
 
@@ -48,7 +48,7 @@ def rollback(arguments: Arguments) -> int:
 
     settings = settle(arguments)
     if sys.stdin.isatty() and not arguments.yes:
-        asked = input(f"take back what was done since {arguments.run}? [y/N] ")
+        asked = input(f"take back what was done since {arguments.since}? [y/N] ")
         if asked.strip().lower() not in ("y", "yes"):
             print("nothing was done", file=sys.stderr)
             return EXIT_OK
@@ -58,7 +58,7 @@ def rollback(arguments: Arguments) -> int:
         events.append({"event": event, "step": step.id})
         tell_progress(event, step)
 
-    done = go_back(settings, arguments.run, notify, itself=arguments.itself)
+    done = go_back(settings, arguments.since, notify, itself=arguments.itself)
     if arguments.output != "text":
         found = json_document.document("rollback", execution=json_document.execution(done), events=events)
         print_document(arguments, found)

@@ -119,7 +119,7 @@ def command(host: Host, *before: str) -> subprocess.CompletedProcess[str]:
 def killed_at(number: int) -> tuple[str, ...]:
     """The program dies in its n-th fsync: the journal's line may be on disk or not, nothing after it is."""
     inject = f"inject=fsync:signal=KILL:when={number}"
-    return ("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject)
+    return ("strace", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject)
 
 
 def kill_points(sample: int) -> Iterator[int]:
@@ -193,7 +193,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[None]:
 
 def test_a_full_disk_takes_nothing_that_is_not_taken_back(host: Host, tmp_path: Path) -> None:
     failed = 0
-    for number, kib in enumerate(range(8, examples(60, 160), examples(16, 4))):
+    for number, kib in enumerate(range(4, examples(40, 100), examples(12, 4))):
         write_state(host, number % 2)
         var = tmp_path / f"var{kib}"
         before = sorted(host.virsh("nwfilter-list").split()), host.virsh("dumpxml", "direct01")
@@ -205,7 +205,7 @@ def test_a_full_disk_takes_nothing_that_is_not_taken_back(host: Host, tmp_path: 
                 assert "journal" in ended.stderr or "state folder" in ended.stderr or "record" in ended.stderr
                 assert (sorted(host.virsh("nwfilter-list").split()), host.virsh("dumpxml", "direct01")) == before
         assert_whole(host)
-    assert failed > 1
+    assert failed
 
 
 def command_with(host: Host, var: Path) -> subprocess.CompletedProcess[str]:
@@ -236,4 +236,4 @@ def test_going_back_to_an_earlier_run(host: Host) -> None:
 
 def rules_of(host: Host) -> list[list[str]]:
     """Of the guests that keep their ports."""
-    return [host.rules(host.port(name)) for name in GUESTS if name != "real01"]
+    return [sorted(host.rules(host.port(name))) for name in GUESTS if name != "real01"]

@@ -68,6 +68,8 @@ class Guarded:
 
 @pytest.fixture
 def guarded(lab: Lab, tmp_path: Path) -> Guarded:
+    if lab.system.foreign:
+        pytest.skip("the hook needs the reconciler in the daemon's own root, and a release's tree has none")
     found = Guarded(lab, tmp_path, tmp_path / "var")
     repository = Repository(tmp_path / "origin")
     shutil.copytree(EXAMPLE / "filters", repository.folder / "state/filters")

@@ -281,7 +281,8 @@ def test_a_hand_made_change_is_found_and_put_right(desk: Desk, tmp_path: Path) -
     desk.virsh("nwfilter-define", str(tmp_path / "guard.xml"))
     drift = desk.document("diff", exit_code=1)["drift"]
     assert {"object": "filter/guard-web01-000001", "field": "parameters.IP", "layer": "persistent",
-            "desired": ["10.0.0.10"], "actual": ["10.0.0.99"], "ignored": False} in drift  # type: ignore[operator]  # fmt: skip
+            "desired": ["10.0.0.10"], "actual": ["10.0.0.99"],
+            "ignored": False, "reason": None} in drift  # type: ignore[operator]  # fmt: skip
     desk.apply()
     assert desk.document("diff")["drift"] == []
 

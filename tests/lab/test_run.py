@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -104,6 +105,10 @@ def test_a_timers_runs_from_the_first_commit_to_the_last(timer: Timer) -> None:
     assert (held["outcome"], held["source"], held["drift"]) == ("applied", first["source"], [])
     assert held["stale_since"] and "could not fetch main" in held["error"]["message"]
     assert "does not answer since" in timer.command("run").stdout
+    looked_at = timer.command("diff")
+    assert "could not fetch main" in looked_at.stderr and "the last one that passed every check" in looked_at.stderr
+    assert "nothing differs" in timer.command("status").stdout
+    timer.command("apply", "--yes", expected=1)
     (timer.folder / "away").rename(timer.repository.folder)
 
     timer.repository.write("guests/web01.yaml", guest_yaml("web01", 1, "[10.0.9.9]").decode())
@@ -146,6 +151,17 @@ def test_what_waits_for_somebody_ends_with_3_and_is_told(timer: Timer) -> None:
     told = timer.run(expected=3)
     assert told["outcome"] == "waiting" and told["waiting"]
     timer.run("--allow", "rebuild")
+
+
+def test_a_run_while_another_one_is_at_work_is_an_error_and_no_report(timer: Timer) -> None:
+    timer.configure(publish="branch")
+    timer.run()
+    before = timer.repository.git("rev-parse", "refs/heads/reports/kvm01")
+    with (timer.folder / "var/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ended = timer.command("run", expected=1)
+    assert "another reconciler is at work" in ended.stderr
+    assert timer.repository.git("rev-parse", "refs/heads/reports/kvm01") == before
 
 
 def test_a_host_that_cannot_be_reached_is_a_failed_run_with_a_reason(timer: Timer) -> None:

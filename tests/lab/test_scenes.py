@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import rule_lines
 from repositories import AUTHOR, Repository, allowed_signers, make_ssh_key, sign_with_ssh
 from servers import git_server, make_certificate
 from sites import EXAMPLE, SITE, guest_yaml, mac
@@ -137,7 +138,7 @@ class Scene:
         return self.lab.run(["virsh", "--connect", self.lab.uri, *words]).stdout
 
     def rules(self) -> str:
-        return self.lab.run(["ebtables-save"]).stdout
+        return "\n".join(rule_lines(self.lab))
 
     def served(self, *words: str) -> str:
         argv = ["git", "-c", "safe.directory=*", "-C", str(self.bare), *words]

@@ -32,6 +32,7 @@ from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.prove import judged
 from reconciler.nwfilter.status import status_of_site
 from reconciler.report.guests import show_status
+from reconciler.settings import Settings
 
 SHARED = shared_filters()
 DUAL = interface(["10.0.0.10", "10.0.1.16/29"], ["2001:db8::10", "2001:db8:5::/64"])
@@ -167,7 +168,7 @@ class TestFlags:
 
 
 def status(desired: Desired, host: MemoryHost) -> dict[str, InterfaceStatus]:
-    found = app.status_of(app.survey(desired, host, "kvm01"), whole_battery=True)
+    found = app.status_of(Settings(var=Path("/nonexistent")), app.survey(desired, host, "kvm01"), whole_battery=True)
     return {each.mac: each for each in found}
 
 
@@ -261,7 +262,7 @@ class TestCommand:
         of_guest = {each["guest"]: each for each in found["interfaces"]}
         assert of_guest["db01"] == {
             "guest": "db01", "mac": "52:54:00:7a:10:01", "port": None, "filter": "guest-ipv4", "state": None,
-            "flags": ["ipv4-only"], "leaks": [], "score": 1.0,
+            "flags": ["ipv4-only"], "unsafe_migration": None, "leaks": [], "score": 1.0,
         }  # fmt: skip
         assert set(of_guest["web01"]["leaks"]) == INEXPRESSIBLE
         assert 0.9 < of_guest["web01"]["score"] < 1

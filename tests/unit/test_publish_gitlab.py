@@ -118,6 +118,16 @@ def test_a_failed_run_that_knows_of_no_drift_leaves_the_issue_open(
     assert server.issues[0]["state"] == "opened"
 
 
+def test_the_issue_is_found_behind_many_pages_of_others(server: FakeGitLab, publisher: ForgePublisher) -> None:
+    for number in range(50):
+        add_issue(server, SOMEBODY, f"issue {number}", "", [LABEL])
+    publisher.publish(message(state=State.FAILED, drifts=True))
+    publisher.publish(message(state=State.FAILED, drifts=True, markdown="# more\n"))
+    assert len(server.issues) == 51
+    publisher.publish(message())
+    assert server.issues[-1]["state"] == "closed"
+
+
 def test_somebody_elses_issue_is_neither_changed_nor_closed(server: FakeGitLab, publisher: ForgePublisher) -> None:
     theirs = add_issue(server, SOMEBODY, "kvm01", f"{MARKER}\nmine", [LABEL])
     publisher.publish(message(state=State.FAILED, drifts=True))

@@ -75,6 +75,15 @@ def test_a_crash_at_any_point_of_a_run_never_forgets_a_commit_that_may_be_in_for
     assert read_applied(tmp_path).commits == (B,)
 
 
+def test_a_record_is_never_written_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_record(path, {"value": "old"})
+    before = path.open("rb")
+    write_record(path, {"value": "new"})
+    with before:
+        assert b"old" in before.read(), "whoever had it open reads on in the old one"
+
+
 def test_a_full_disk_leaves_the_old_record_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "record.json"
     write_record(path, {"value": "old"})

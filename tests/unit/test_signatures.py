@@ -129,7 +129,7 @@ def test_a_certificate_signature_is_refused_whatever_the_system_trusts(
     gpgsm = tmp_path / "bin/gpgsm"
     gpgsm.parent.mkdir()
     said = "\\n[GNUPG:] GOODSIG 1234567890ABCDEF somebody\\n[GNUPG:] TRUST_FULLY 0 x\\n"
-    gpgsm.write_text(f'#!/bin/sh\nprintf "{said}"\n')
+    gpgsm.write_text(f'#!/bin/sh\ncat > /dev/null\nprintf "{said}"\n')
     gpgsm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{gpgsm.parent}:{os.environ['PATH']}")
     commit = repository.git("cat-file", "commit", "HEAD")

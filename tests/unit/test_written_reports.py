@@ -114,6 +114,12 @@ def test_no_random_text_leaves_its_code_in_markdown(text: str) -> None:
     check_inert(text)
 
 
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_text_adds_a_cell_to_a_table(attack: str) -> None:
+    rows = [line for line in markdown(full_of(attack)).splitlines() if line.startswith("| ")]
+    assert len(rows) == 3 and {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+
+
 class _Tags(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()

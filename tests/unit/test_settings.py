@@ -1,0 +1,91 @@
+"""The host's configuration: read as strictly as the site, and nothing in it can come from there."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import UsageError
+from reconciler.settings import KEYS, Settings, settle
+
+ROOT = Path(__file__).parents[2]
+
+
+def settled(tmp_path: Path, text: str, environment: dict[str, str] | None = None, **options: object) -> Settings:
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    given = dict.fromkeys(("site", "repo", "branch", "var", "host", "connect")) | options
+    return settle(argparse.Namespace(config=config, **given), environment or {})
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    text = (ROOT / "docs/gitops.md").read_text()
+    assert [key for key in KEYS if f"`{key}`" not in text] == []
+
+
+def test_a_whole_configuration(tmp_path: Path) -> None:
+    told = settled(
+        tmp_path,
+        "repo: https://git.example.org/site.git\ntags: v*\nsignature: both\nsigners: /etc/reconciler/signers\n"
+        "token_file: /etc/reconciler/token\nfetch_timeout: 30\npublish: branch notes\nreport_keep_days: 7\n"
+        "metrics_file: /var/lib/metrics/x.prom\nadmission: refuse\ngitlab_project: 12\nhost: kvm01\n",
+    )
+    assert (told.repository, told.git.tags, told.git.signature) == ("https://git.example.org/site.git", "v*", "both")
+    assert (told.git.token, told.git.timeout) == (Path("/etc/reconciler/token"), 30.0)
+    assert (told.publish.targets, told.publish.keep_days, told.admission) == (("branch", "notes"), 7, "refuse")
+    assert told.publish.gitlab_project == "12"
+
+
+def test_a_bare_name_is_a_credential_of_systemd(tmp_path: Path) -> None:
+    told = settled(tmp_path, "token_file: token\n", {"CREDENTIALS_DIRECTORY": "/run/credentials/reconciler.service"})
+    assert told.git.token == Path("/run/credentials/reconciler.service/token")
+
+
+def test_a_branch_on_the_command_line_is_followed_instead_of_tags(tmp_path: Path) -> None:
+    assert settled(tmp_path, "tags: v*\n", branch="main").git.tags is None
+
+
+def test_a_configuration_that_says_nothing_is_one(tmp_path: Path) -> None:
+    assert settled(tmp_path, "# nothing yet\n").git.signature == "none"
+
+
+def test_a_named_configuration_is_above_the_folder_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert settled(tmp_path, "host: kvm01\n").site == Path("state")
+    assert settled(tmp_path, "repo: /srv/site.git\n").site is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("tag: v*\n", "'tag' is no key"),
+        ("tags: v*\nref: refs/waves/1\n", "names tags and ref: one of them can be followed"),
+        ("signature: maybe\n", "signature is 'maybe'"),
+        ("admission: yes please\n", "admission is 'yes please'"),
+        ("signers: signers\n", "signers is not a full path"),
+        ("token_file: token\n", "neither a full path nor a credential"),
+        ("token_file: ../token\n", "neither a full path nor a credential"),
+        ("fetch_timeout: soon\n", "fetch_timeout is 'soon'"),
+        ("fetch_timeout: 0\n", "fetch_timeout is '0'"),
+        ("publish: branch mail\n", "nothing can be published to 'mail'"),
+        ("publish: gitlab\n", "needs gitlab_url, gitlab_project and gitlab_token_file"),
+        ("publish: [branch]\n", "'publish' is not a text"),
+        ("host: true\n", "'host' is not a text"),
+        ("host: &x kvm01\n", "anchor"),
+    ],
+)
+def test_what_is_not_understood_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        settled(tmp_path, text)
+
+
+def test_a_site_cannot_say_what_is_demanded_of_it() -> None:
+    from reconciler.load import examine
+
+    for key in ("signature", "signers", "keyring", "token_file", "admission", "publish", "allow_rewind"):
+        _, problems = examine({"site.yaml": f"{key}: x\n".encode()})
+        assert [problem.id for problem in problems] == ["unknown-field"], key
