@@ -24,7 +24,7 @@ from reconciler.plan.order import held_back, ordered
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
 from reconciler.plan.refusals import Refusals
-from reconciler.plan.restarts import one_after_another, owed_steps, starts_last
+from reconciler.plan.restarts import one_after_another, starts_last, with_owed
 
 __all__ = ["Rates", "digest", "make_plan"]
 
@@ -63,8 +63,7 @@ def make_plan(
 def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str]) -> tuple[Step, ...]:
     desired, live, host = ground.desired, ground.live, ground.host
     guests = tuple(filters.follow(step) for step in guest_steps(ground))
-    planned = frozenset(step.id for step in guests)
-    changes = (*filters.steps, *guests, *owed_steps(owed, planned, ground))
+    changes = with_owed((*filters.steps, *guests), owed, ground)
     changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
     changes = starts_last(one_after_another(changes, desired.guests, desired.policy.max_down))
     return (*changes, *prune_steps(desired, live, host, changes))

@@ -70,20 +70,22 @@ def down_and_up(
 
 
 def one_after_another(steps: tuple[Step, ...], guests: Iterable[Guest], most_down: int) -> tuple[Step, ...]:
-    """Restarts in such an order that no more guests are down at once than is allowed, and no two of one group."""
-    stops = [step for step in steps if isinstance(step.action, ShutDownGuest)]
-    starts = {
-        step.action.target: step.id for step in steps if isinstance(step.action, StartGuest) and step.action.again
-    }
+    """Restarts in such an order that no more guests are down at once than is allowed, and no two of one group.
+
+    Guests that an interrupted run left down are started before another one goes down.
+    """
+    starts = {s.action.target: s for s in steps if isinstance(s.action, StartGuest) and s.action.again}
+    owed = [step.id for step in starts.values() if isinstance(step.action, StartGuest) and step.action.undo is None]
     groups = {f"guest/{guest.name}": guest.group for guest in guests if guest.group}
+    stops = [step for step in steps if isinstance(step.action, ShutDownGuest)]
+    later: dict[str, list[str]] = {step.id: list(owed) for step in stops}
     back = [step for step in stops if step.action.target in starts]
-    later: dict[str, list[str]] = {}
     for place, step in enumerate(back):
         earlier = back[:place]
-        waits = {starts[each.action.target] for each in earlier[: max(0, place - most_down + 1)]}
+        waits = {starts[each.action.target].id for each in earlier[: max(0, place - most_down + 1)]}
         group = groups.get(step.action.target)
-        waits |= {starts[e.action.target] for e in earlier if group and groups.get(e.action.target) == group}
-        later[step.id] = sorted(waits)
+        waits |= {starts[e.action.target].id for e in earlier if group and groups.get(e.action.target) == group}
+        later[step.id].extend(sorted(waits))
     return tuple(replace(step, after=(*step.after, *later.get(step.id, ()))) for step in steps)
 
 
@@ -93,15 +95,23 @@ def starts_last(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return (*(step for step in steps if step not in last), *last)
 
 
-def owed_steps(owed: Iterable[str], planned: frozenset[str], ground: Ground) -> Iterator[Step]:
-    """Guests that an interrupted run shut down and did not start again (promise P5)."""
+def with_owed(steps: tuple[Step, ...], owed: Iterable[str], ground: Ground) -> tuple[Step, ...]:
+    """Also start the guests that an interrupted run shut down (promise P5), and leave them up whatever comes later."""
+    wanted = set(_still_down(owed, ground))
+    planned = {step.id for step in steps}
+    others = tuple(step for step in steps if step.id not in {f"start:{name}" for name in wanted})
+    return (*others, *(_owed_start(name, planned, ground) for name in sorted(wanted)))
+
+
+def _still_down(owed: Iterable[str], ground: Ground) -> Iterator[str]:
     stopped = {guest.name for guest in ground.desired.guests if guest.power is Power.STOPPED}
-    for name in sorted(set(owed) - stopped):
+    for name in owed:
         domain = ground.live.domain(name)
-        if domain is not None and not domain.active and f"start:{name}" not in planned:
-            yield Step(
-                f"start:{name}",
-                StartGuest(name, again=True),
-                "an interrupted run shut it down",
-                seconds=ground.rates.start,
-            )
+        if name not in stopped and domain is not None and not domain.active:
+            yield name
+
+
+def _owed_start(name: str, planned: set[str], ground: Ground) -> Step:
+    before = tuple(id for id in (f"guest:{name}", f"saved:{name}") if id in planned)
+    action = StartGuest(name, again=True)
+    return Step(f"start:{name}", action, "an interrupted run shut it down", seconds=ground.rates.start, after=before)

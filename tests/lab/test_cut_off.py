@@ -129,7 +129,7 @@ def kill_points(sample: int) -> Iterator[int]:
 
 def test_killed_at_any_line_of_the_journal(host: Host, tmp_path: Path) -> None:
     killed = 0
-    for number in kill_points(9):
+    for number in kill_points(16):
         write_state(host, (killed + 1) % 2)
         spoil(host)
         with probed(host, tmp_path / str(number), number):
@@ -139,11 +139,11 @@ def test_killed_at_any_line_of_the_journal(host: Host, tmp_path: Path) -> None:
             assert ended.returncode == 0, ended.stderr
             break
         killed += 1
-    assert killed > examples(3, 30)
+    assert killed > examples(1, 30)
 
 
 def test_without_its_daemon_at_any_step(host: Host, tmp_path: Path) -> None:
-    for number in kill_points(5):
+    for number in kill_points(9):
         write_state(host, number % 2)
         spoil(host)
         killer = Killer(host, number)
@@ -156,7 +156,7 @@ def test_without_its_daemon_at_any_step(host: Host, tmp_path: Path) -> None:
         if killer.began < number:
             assert isinstance(ended, app.Application)
             break
-    assert number > examples(2, 15)
+    assert number > examples(1, 15)
 
 
 @dataclass
