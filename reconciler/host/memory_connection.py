@@ -1,4 +1,4 @@
-"""How the in-memory host is talked to: writes that fail or hang when they are told to, and a daemon that may be down."""
+"""How the in-memory host is talked to: writes that fail or hang when they are told to, a daemon that may be down."""
 
 from __future__ import annotations
 
