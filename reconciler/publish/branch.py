@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from reconciler.model.message import Message
-from reconciler.publish.repository import ReportRepository, as_publish_error
+from reconciler.publish.repository import ReportRepository, as_publish_error, fetched
 
 _EARLIER = re.compile(r"(\d{8}T\d{6}Z)\.md")
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -18,14 +19,17 @@ def branch_of(host: str) -> str:
     return f"refs/heads/reports/{host}"
 
 
-def read_report(repository: ReportRepository, host: str) -> str | None:
-    """The latest report.json that a host has published; None where it has not. Raises `PublishError`."""
-    return as_publish_error(lambda: _read(repository, host))
+def read_reports(repository: ReportRepository, hosts: Iterable[str]) -> dict[str, str]:
+    """The latest report.json of those of the hosts that have published one. Raises `PublishError`."""
+    return as_publish_error(lambda: dict(_read(repository, hosts)))
 
 
-def _read(repository: ReportRepository, host: str) -> str | None:
-    commit = repository.remote(branch_of(host))
-    return repository.content(f"{commit}:report.json") if commit else None
+def _read(repository: ReportRepository, hosts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    repository.fetch_all(branch_of("*"))
+    for host in hosts:
+        text = repository.content(f"{fetched(branch_of(host))}:report.json")
+        if text is not None:
+            yield host, text
 
 
 class ReportBranch:

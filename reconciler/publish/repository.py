@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from reconciler.git.bare import open_bare
 from reconciler.git.commands import Commands
 
 _Result = TypeVar("_Result")
+MOST_PACKS = 50
 MOST_BYTES = 4 << 20
 
 
@@ -31,8 +33,13 @@ class ReportRepository:
 
     @property
     def _commands(self) -> Commands:
-        """Made when it is first needed: what goes wrong then is a matter of publishing."""
+        """Made when it is first needed: what goes wrong then is a matter of publishing.
+
+        Every report leaves objects behind, and all that counts is on the remote: so now and then it is made anew.
+        """
         if self._opened is None:
+            if sum(1 for _ in (self._folder / "objects/pack").glob("*.pack")) > MOST_PACKS:
+                shutil.rmtree(self._folder)
             self._opened = open_bare(self._folder, self._access, self._environment)
         return self._opened
 
@@ -45,10 +52,16 @@ class ReportRepository:
         found = line.split()[0]
         if not set(found) <= set("0123456789abcdef"):
             raise PublishError(f"{self._url} does not answer as a Git server")
-        local = f"refs/fetched/{reference.removeprefix('refs/')}"
+        local = fetched(reference)
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--end-of-options")
         self._commands.run("fetch", *options, self._url, f"+{reference}:{local}", what="fetch earlier reports")
         return found
+
+    def fetch_all(self, pattern: str) -> None:
+        """Everything that the remote has under a pattern of refs, in one go; `fetched` names it here."""
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--prune")
+        words = ("fetch", *options, "--end-of-options", self._url, f"+{pattern}:{fetched(pattern)}")
+        self._commands.run(*words, what="fetch the reports of other hosts")
 
     def entries(self, tree: str) -> dict[str, tuple[str, str]]:
         """`{name: (mode and kind, object id)}` of a tree, which may be `COMMIT` or `COMMIT:folder`; none if absent."""
@@ -81,6 +94,10 @@ class ReportRepository:
         words = ("push", "--quiet", "--no-verify", lease, "--end-of-options", self._url, f"{commit}:{reference}")
         hint = "look at the rights of this host's key or token: it has to push its reports"
         self._commands.run(*words, what=f"push the report to {self._url}", hint=hint)
+
+
+def fetched(reference: str) -> str:
+    return f"refs/fetched/{reference.removeprefix('refs/')}"
 
 
 def as_publish_error(action: Callable[[], _Result]) -> _Result:

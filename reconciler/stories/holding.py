@@ -20,7 +20,6 @@ from reconciler.settings import Settings
 if TYPE_CHECKING:
     from reconciler.app import Survey
     from reconciler.model.site import Desired
-    from reconciler.publish.repository import ReportRepository
 
 
 def with_holds(settings: Settings, seen: Survey) -> Survey:
@@ -81,15 +80,12 @@ def _applied_site(settings: Settings, desired: Desired) -> Desired | None:
 
 
 def _reports(settings: Settings, hosts: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    from reconciler.publish.branch import read_report
+    from reconciler.publish.branch import read_reports
     from reconciler.publish.repository import ReportRepository
     from reconciler.stories.following import access
 
-    repository: ReportRepository = ReportRepository(settings.var / "reports", access(settings), "reader")
-    for host in hosts:
-        text = read_report(repository, host)
-        if text is None:
-            continue
+    repository = ReportRepository(settings.var / "reports", access(settings), "reader")
+    for host, text in read_reports(repository, hosts).items():
         with suppress(ValueError, RecursionError):
             found = json.loads(text)
             if isinstance(found, dict):

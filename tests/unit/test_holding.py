@@ -230,7 +230,7 @@ def test_a_report_that_is_none_releases_nothing_and_breaks_nothing(
     from reconciler.settings import Settings
     from reconciler.stories import holding
 
-    monkeypatch.setattr(branch, "read_report", lambda _repository, _host: text)
+    monkeypatch.setattr(branch, "read_reports", lambda _repository, hosts: dict.fromkeys(hosts, text))
     settings = Settings(repository=str(tmp_path), var=tmp_path / "var")
     told = dict(holding._reports(settings, ["kvm02"]))
     assert not any(holding._has_reached(settings, report, "c" * 40) for report in told.values())

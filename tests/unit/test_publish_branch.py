@@ -82,6 +82,19 @@ def test_reports_that_are_too_old_go(origin: Repository, branch: ReportBranch) -
     assert listed == ["20260321T120000Z.md", "20260410T120000Z.md"]
 
 
+def test_many_reports_do_not_fill_the_state_folder(
+    origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reconciler.publish import repository as repositories
+
+    monkeypatch.setattr(repositories, "MOST_PACKS", 3)
+    for hour in range(8):
+        fresh = ReportRepository(tmp_path / "var/reports", Access(str(origin.folder)), "kvm01")
+        ReportBranch(fresh, 30).publish(message(time=(NOON + timedelta(hours=hour)).isoformat()))
+    assert len(list((tmp_path / "var/reports/objects/pack").glob("*.pack"))) <= 4
+    assert len(origin.git("ls-tree", "--name-only", f"{REFERENCE}:history").split()) == 8
+
+
 def test_what_others_put_on_the_branch_goes_and_names_nothing(origin: Repository, branch: ReportBranch) -> None:
     branch.publish(message())
     blob = origin.git("hash-object", "-w", "--stdin", stdin=b"evil")
