@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.domain.parse import parse_domain, parse_nics
 from reconciler.domain.rewrite import set_bridge, set_filterref
-from reconciler.errors import HostError, HostTimeout, HostUnreachable
+from reconciler.errors import HostError, HostUnreachable
+from reconciler.host.memory_connection import MemoryConnection
 from reconciler.host.memory_parts import build, file_state, filter_of, kernel_rules, require_tree, same_to_libvirt
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
@@ -27,8 +28,8 @@ from reconciler.nwfilter.variables import closure
 
 
 @dataclass(slots=True)
-class MemoryHost:
-    """`fault` is asked before every write with its name and target; it raises to make the write fail, or hang."""
+class MemoryHost(MemoryConnection):
+    """A host; `on_change` is told of every instant."""
 
     filters: dict[str, LiveFilter] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
@@ -41,17 +42,12 @@ class MemoryHost:
     """Files of filters that are not what libvirt wrote: it reads them at its next start. None for one that is gone."""
     unsaved: set[str] = field(default_factory=set)
     """Filters whose file cannot be written."""
-    hanging: str = ""
-    """The call that was never answered."""
-    is_down: bool = False
     foreign: set[tuple[str, str]] = field(default_factory=set)
     """Rules of others, before all jumps: a hook's name, and the text of a rule in it."""
-    writes: list[tuple[str, str]] = field(default_factory=list)
     rebuilds: dict[str, int] = field(default_factory=dict)
     silent: Callable[[MemoryHost, Probe], bool] | None = None
     """Whether a probe gets no answer; all do without it."""
     packaged: tuple[NwFilter, ...] = ()
-    fault: Callable[[str, str], None] | None = None
     on_change: Callable[[MemoryHost], None] | None = None
 
     def inspect(self, filters: Iterable[str] = ()) -> Live:
@@ -294,30 +290,6 @@ class MemoryHost:
         self._write("open_gate", port)
         self.closed.discard(port)
         self._changed()
-
-    def _call(self, call: str, target: str) -> None:
-        """A write that libvirt makes; one that hangs is the last that this connection knows of."""
-        self._answer()
-        try:
-            self._write(call, target)
-        except HostTimeout:
-            self.hanging = call
-            raise
-
-    def _answer(self) -> None:
-        if self.hanging:
-            raise HostTimeout(f"libvirt still has not answered `{self.hanging}`")
-        self._find_daemon()
-
-    def _find_daemon(self) -> None:
-        """The kernel's rules are those of its network namespace."""
-        if self.is_down:
-            raise HostUnreachable("libvirt's daemon does not run")
-
-    def _write(self, call: str, target: str) -> None:
-        self.writes.append((call, target))
-        if self.fault is not None:
-            self.fault(call, target)
 
     def _domain(self, guest: str) -> Domain:
         if guest not in self.domains:

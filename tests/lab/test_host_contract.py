@@ -279,12 +279,13 @@ def test_what_is_stored_of_a_guest_changes_without_the_running_one(world: World)
 
 
 def test_a_guest_starts_behind_its_filter_or_not_at_all(world: World) -> None:
-    world.host.define_domain(guest_xml("g1", reference("leaf")))
+    define(world, "leaf", accept("10.0.0.1"))
+    world.host.define_domain(guest_xml("g1", reference("leaf"), reference("other")))
     with pytest.raises(HostError):
         world.host.start_domain("g1")
     assert not domain(world, "g1").active
     assert world.host.inspect().bindings == ()
-    define(world, "leaf", accept("10.0.0.1"))
+    world.host.define_domain(guest_xml("g1", reference("leaf")))
     world.host.start_domain("g1")
     port = port_of(world, "g1")
     binding = world.host.find_binding(port)

@@ -35,13 +35,15 @@ _POLL_SECONDS = 0.01
 _CHAIN = re.compile(r"(create|add|delete) chain bridge nat libvirt-([IJ])-(\S+)")
 
 
-def mac(guest: str) -> str:
-    return f"52:54:00:00:00:{int(guest[1:]):02x}"
+def mac(guest: str, place: int = 0) -> str:
+    return f"52:54:00:00:{place:02x}:{int(guest[1:]):02x}"
 
 
-def guest_xml(guest: str, filterref: str = "", uuid: str = "") -> str:
+def guest_xml(guest: str, *filterrefs: str, uuid: str = "") -> str:
+    """With an interface for each filterref, or one without any; `mac` is that of the first."""
     uuid = uuid or f"00000000-0000-4000-8000-{int(guest[1:]):012x}"
-    return tiny_domain_xml(guest, [NicSpec(mac(guest), filterref_xml=filterref)], uuid=uuid)
+    specs = [NicSpec(mac(guest, place), filterref_xml=xml) for place, xml in enumerate(filterrefs or ("",))]
+    return tiny_domain_xml(guest, specs, uuid=uuid)
 
 
 @dataclass
