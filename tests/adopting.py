@@ -64,8 +64,8 @@ def guest_xml(name: str, *references: FilterRef | None, first: int, kind: str = 
 def brownfield(guests: Mapping[str, FilterRef | list[FilterRef | None] | None], *, running: bool = True) -> MemoryHost:
     """A host that never met the reconciler; MACs count from 1 in the order of its guests."""
     host = MemoryHost(packaged=(parse_filter(STOCK),))
-    for xml in FILTERS:
-        host.define_filter(xml.replace(">", "><uuid>00000000-0000-4000-8000-000000000001</uuid>", 1))
+    for place, xml in enumerate(FILTERS, 1):
+        host.define_filter(xml.replace(">", f"><uuid>00000000-0000-4000-8000-{place:012}</uuid>", 1))
     number = 1
     for name, given_references in guests.items():
         references = given_references if isinstance(given_references, list) else [given_references]

@@ -165,10 +165,13 @@ class LibvirtHost:
     def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
         handle = self._required_domain(guest)
         live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
+        nics = [nic for nic in parse_nics(live) if nic.mac == mac]
+        if len(nics) != 1:
+            raise HostError(f"the guest {guest} has {len(nics)} interfaces with the MAC {mac}; nothing was changed")
         wanted = set_filterref(live, mac, filterref)
         device = interface_xml(set_bridge(wanted, mac, bridge) if bridge else wanted, mac)
-        for port in (nic.port for nic in parse_nics(live) if nic.mac == mac and nic.port):
-            self._kernel.sweep(port)
+        if nics[0].port is not None:
+            self._kernel.sweep(nics[0].port)
         self._write(
             f"change the filter of {guest}'s interface {mac}",
             lambda: handle.updateDeviceFlags(device, libvirt.VIR_DOMAIN_AFFECT_LIVE),

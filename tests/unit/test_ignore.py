@@ -14,6 +14,7 @@ from rich.console import Console
 from sites import EXAMPLE, SITE, guest_yaml, host_as_wanted, mac, site
 
 from reconciler.diff import changes, diff
+from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import set_filterref
 from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal
@@ -22,6 +23,7 @@ from reconciler.load import examine
 from reconciler.model.drift import Drift, Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.ignore import Ignore, ignored_because
+from reconciler.model.live import MANAGED_SAVE, SavedState
 from reconciler.model.plan import Plan
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import LEARNING
@@ -89,8 +91,9 @@ def no_autostart(host: MemoryHost) -> None:
 def save_with_another_address(host: MemoryHost) -> None:
     """A guest that was saved while it had its address in its own filterref."""
     old = FilterRef("guest-dual-stack", (("CTRL_IP_LEARNING", "none"), ("IP", "10.0.0.99")))
-    xml = set_filterref(host.domains["web01"].persistent_xml, mac(1), old)
-    host.define_managed_save("web01", xml)
+    domain = host.domains["web01"]
+    xml = set_filterref(domain.persistent_xml, mac(1), old)
+    host.domains["web01"] = replace(domain, saved=(SavedState(MANAGED_SAVE, parse_nics(xml), xml),))
 
 
 MAC = mac(1)
