@@ -34,6 +34,7 @@ ADDRESS_ROUNDS = 7
 CHANGED = ("guest-mac", "guest-arp", "guest-ipv4-source", "guest-rarp", "guest-nothing-else", "guest-ipv4")
 RULE = "<rule action='drop' direction='out' priority='999'><mac srcmacaddr='{mark}'/></rule>\n</filter>"
 QUIET = "3:*"
+IPV6 = "2001:db8::"
 POLL_SECONDS, QUIET_SECONDS = 0.02, 2.0
 MOST_OF_ONE_BY_ONE, MOST_OF_RELOAD, MOST_OF_UPDATE_DEVICE = 0.35, 0.3, 1.25
 TESTS = Path(__file__).parent.parent / "tests"
@@ -167,7 +168,10 @@ def changed_filters(rollout: Rollout, rounds: int) -> dict[str, Any]:
 
 
 def changed_address(rollout: Rollout) -> dict[str, Any]:
-    """g1 has its address in a guard and is changed by us; g2 has it in its own filterref and is changed by libvirt."""
+    """g1 has its addresses in a guard and is changed by us; g2 has its own in its filterref and is changed by libvirt.
+
+    Both have IPv4 and IPv6, and the IPv4 address changes.
+    """
     sys.path[:0] = [str(TESTS), str(TESTS / "lab")]
     from frames import stream, udp_frame
 
@@ -192,16 +196,18 @@ def changed_address(rollout: Rollout) -> dict[str, Any]:
 
 def prepared_apply(rollout: Rollout) -> Callable[[int], None]:
     def change(number: int) -> None:
-        text = GUEST.format(name="g1", mac=mac(1), number=100 + number)
+        text = GUEST.format(name="g1", mac=mac(1), number=100 + number).replace("ipv6: none", f'ipv6: ["{IPV6}1"]')
         (rollout.site / "guests/g1.yaml").write_text(text)
         rollout.apply()
 
+    change(ADDRESS_ROUNDS + 1)
     return change
 
 
 def updated(rollout: Rollout) -> Callable[[int], None]:
     def change(number: int) -> None:
-        reference = FilterRef("guest-ipv4", (("IP", f"10.0.0.{200 + number}"), ("IPMASK", "32")))
+        ipv6 = (("IPV6", f"{IPV6}2"), ("IPV6MASK", "128"), ("IPV6", "fe80::5054:ff:fe00:2"), ("IPV6MASK", "128"))
+        reference = FilterRef("guest-dual-stack", (("IP", f"10.0.0.{200 + number}"), ("IPMASK", "32"), *ipv6))
         device = interface_xml(set_filterref(rollout.virsh("dumpxml", "g2"), mac(2), reference), mac(2))
         rollout.virsh("update-device", "g2", "/dev/stdin", "--live", stdin=device)
 

@@ -275,11 +275,11 @@ def apply(
                 hint="make a new plan and look at it",
             )
         with following.applying(settings, desired.source) as outcome:
-            execution = _execute(plan, host, settings, seen, notify, allow) if plan.steps else None
+            execution, proven = _execute(plan, host, settings, seen, notify, allow) if plan.steps else (None, None)
             outcome.take(plan, execution)
         if execution is not None:
             _learn(settings, execution)
-            seen = survey(desired, host, seen.host, remembered(settings))
+            seen = proven if proven and execution.ok else survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
             _close_interrupted_runs(settings)
             write_admission(settings, seen)
@@ -288,16 +288,19 @@ def apply(
 
 def _execute(
     plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None
-) -> Execution:
+) -> tuple[Execution, Survey | None]:
+    """How it ended, and the look at the host after the last step that proved it."""
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
     from reconciler.stories.confirming import Confirmation
 
     confirmation = Confirmation(settings, host, plan, seen)
+    now: Survey | None = None
 
     def prove() -> ReconcilerError | None:
-        now = survey(seen.desired, host, plan.host, remembered(settings))
-        again = plan_of(replace(now, holds=seen.holds), allow)
+        nonlocal now
+        now = replace(survey(seen.desired, host, plan.host, remembered(settings)), holds=seen.holds)
+        again = plan_of(now, allow)
         if not again.steps:
             return confirmation.broken()
         return HostError(
@@ -307,7 +310,7 @@ def _execute(
         )
 
     with Journal(settings.var / "journal", plan) as journal:
-        return execute(plan, host, journal, notify, prove)
+        return execute(plan, host, journal, notify, prove), now
 
 
 def _learn(settings: Settings, execution: Execution) -> None:
