@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sites import SITE, guest_yaml, host_as_wanted, site
 
+from reconciler.app import Survey
 from reconciler.errors import UsageError
 from reconciler.model.actions import DefineFilter, ShutDownGuest, StartGuest
 from reconciler.model.plan import Plan, Step
@@ -15,7 +16,8 @@ from reconciler.model.probe import Probe, ProbeKind
 from reconciler.model.site import Desired
 from reconciler.plan.build import make_plan
 from reconciler.plan.touched import touched_guests
-from reconciler.settings import HealthSettings, settle
+from reconciler.settings import HealthSettings, Settings, settle
+from reconciler.stories.confirming import probes_of
 from reconciler.verbs.common import Arguments
 
 PINGED = SITE.replace(b"filter: guest", b"filter: guest, health: [{ping: own}]")
@@ -73,6 +75,14 @@ def test_a_guest_that_stays_down_is_not_asked() -> None:
     stop = Step("stop", ShutDownGuest("web01", 5), "")
     assert touched_guests(Plan("", "kvm01", (stop,)), live) == frozenset()
     assert touched_guests(Plan("", "kvm01", (stop, Step("start", StartGuest("web01"), ""))), live) == {"web01"}
+
+
+def test_a_program_that_cannot_be_run_stops_everything_before_the_first_step(tmp_path: Path) -> None:
+    desired = site(GUESTS)
+    seen = Survey(desired, host_as_wanted(desired).inspect(), "kvm01", ())
+    given = Settings(var=tmp_path, health=HealthSettings(tmp_path / "missing"))
+    with pytest.raises(UsageError, match="missing is not there or not executable; nothing was done"):
+        probes_of(given, Plan("", "kvm01"), seen)
 
 
 def settings(tmp_path: Path, text: str) -> HealthSettings:
