@@ -276,12 +276,10 @@ def apply(
             )
         with following.applying(settings, desired.source) as outcome:
             rounds = _MOST_ROUNDS if expected_digest is None else 1
-            plan, execution = _apply_in_rounds(plan, host, settings, seen, notify, allow, rounds)
+            plan, execution, seen = _apply_in_rounds(plan, host, settings, seen, notify, allow, rounds)
             outcome.take(plan, execution)
-        if execution is not None:
-            seen = survey(desired, host, seen.host, remembered(settings))
         if execution is None or execution.ok:
-            _close_interrupted_runs(settings)
+            _close_interrupted_runs(settings, plan)
             _forget_old_runs(settings)
             write_admission(settings, seen)
         return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
@@ -292,39 +290,44 @@ _MOST_ROUNDS = 4
 
 def _apply_in_rounds(
     plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None, rounds: int
-) -> tuple[Plan, Execution | None]:
+) -> tuple[Plan, Execution | None, Survey]:
     """What waited for something that a round has brought about is done in the next one, each proven by itself.
 
-    The plan with the steps of all rounds and what waits in the end; how the last round ended, with all that was done.
+    The plan with the steps of all rounds and what waits in the end; how the last round ended, with all that was done;
+    and the last look at the host.
     """
     whole, execution = plan, None
     for number in range(rounds):
         if not plan.steps:
             break
         before = execution.done if execution else ()
-        execution = _execute(plan, host, settings, seen, notify, allow)
+        execution, proven = _execute(plan, host, settings, seen, notify, allow)
         execution = replace(execution, done=(*before, *execution.done))
         _learn(settings, execution)
         steps = (*whole.steps, *plan.steps) if number else plan.steps
-        if execution.ok:
-            seen = replace(survey(seen.desired, host, seen.host, remembered(settings)), holds=seen.holds)
-            plan = plan_of(seen, allow)
+        if not execution.ok or proven is None:
+            looked = survey(seen.desired, host, seen.host, remembered(settings))
+            return replace(whole, steps=steps), execution, replace(looked, holds=seen.holds)
+        seen, plan = proven, plan_of(proven, allow)
         whole = replace(whole, steps=steps, waiting=plan.waiting)
-    return whole, execution
+    return whole, execution, seen
 
 
 def _execute(
     plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None
-) -> Execution:
+) -> tuple[Execution, Survey | None]:
+    """How it ended, and the look at the host after the last step that proved it."""
     from reconciler.execute.executor import execute
     from reconciler.execute.journal import Journal
     from reconciler.stories.confirming import Confirmation
 
     confirmation = Confirmation(settings, host, plan, seen)
+    now: Survey | None = None
 
     def prove() -> ReconcilerError | None:
-        now = survey(seen.desired, host, plan.host, remembered(settings))
-        again = plan_of(replace(now, holds=seen.holds), allow)
+        nonlocal now
+        now = replace(survey(seen.desired, host, plan.host, remembered(settings)), holds=seen.holds)
+        again = plan_of(now, allow)
         waited = {(each.target, each.what) for each in plan.waiting}
         left = [step for step in again.steps if (step.action.target, step.action.describe()) not in waited]
         if not left:
@@ -335,7 +338,7 @@ def _execute(
         )
 
     with Journal(settings.var / "journal", plan) as journal:
-        return execute(plan, host, journal, notify, prove)
+        return execute(plan, host, journal, notify, prove), now
 
 
 def _learn(settings: Settings, execution: Execution) -> None:
@@ -362,8 +365,11 @@ def _forget_old_runs(settings: Settings) -> None:
 _KEEP_DAYS = 180
 
 
-def _close_interrupted_runs(settings: Settings) -> None:
+def _close_interrupted_runs(settings: Settings, plan: Plan) -> None:
+    """Not those that owe a start which still waits."""
     from reconciler.execute.journal import close_run
 
+    waiting = {each.target for each in plan.waiting}
     for run in interrupted_runs(settings):
-        close_run(settings.var / "journal", run.name, "converged by a later run")
+        if waiting.isdisjoint(f"guest/{guest}" for guest in run.owed()):
+            close_run(settings.var / "journal", run.name, "converged by a later run")
