@@ -72,14 +72,14 @@ def down_and_up(
 def one_after_another(steps: tuple[Step, ...], guests: Iterable[Guest], most_down: int) -> tuple[Step, ...]:
     """Restarts in such an order that no more guests are down at once than is allowed, and no two of one group.
 
-    Guests that an interrupted run left down are started before another one goes down.
+    Guests that an interrupted run left down are started before another one goes down to come back.
     """
     starts = {s.action.target: s for s in steps if isinstance(s.action, StartGuest) and s.action.again}
     owed = [step.id for step in starts.values() if isinstance(step.action, StartGuest) and step.action.undo is None]
     groups = {f"guest/{guest.name}": guest.group for guest in guests if guest.group}
     stops = [step for step in steps if isinstance(step.action, ShutDownGuest)]
-    later: dict[str, list[str]] = {step.id: list(owed) for step in stops}
     back = [step for step in stops if step.action.target in starts]
+    later: dict[str, list[str]] = {step.id: list(owed) for step in back}
     for place, step in enumerate(back):
         earlier = back[:place]
         waits = {starts[each.action.target].id for each in earlier[: max(0, place - most_down + 1)]}

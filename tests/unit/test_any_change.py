@@ -186,8 +186,10 @@ def one_round(host: MemoryHost, desired: Desired, var: Path) -> Execution:
     with Journal(var, plan) as journal:
         ended = execute(plan, host, journal, lambda _event, _step: None, prove)
     if ended.ok:
+        waiting = {each.target for each in plan_of(host, desired, var).waiting}
         for run in open_runs(var):
-            close_run(var, run.name, "converged")
+            if waiting.isdisjoint(f"guest/{guest}" for guest in run.owed()):
+                close_run(var, run.name, "converged")
     return ended
 
 
