@@ -27,6 +27,8 @@ def check_default_probes(site: SiteView, findings: Findings) -> None:
 
 
 def check_probes(guest: GuestDraft, findings: Findings) -> None:
+    if not guest.file.health:
+        return
     own = _networks(guest)
     for entry, node in _entries(guest.file.health, guest.node.at("health")):
         if not _is_one(entry) and not node.damaged:
@@ -41,8 +43,10 @@ def check_probes(guest: GuestDraft, findings: Findings) -> None:
 
 def build_probes(guest: GuestDraft, site: SiteView) -> tuple[Probe, ...]:
     """The guest's own, else the site's; `own` becomes each single address that it has."""
-    name, addresses = guest.file.name, _own_addresses(guest)
     entries = site.file.defaults.health if guest.file.health is None else guest.file.health
+    if not entries:
+        return ()
+    name, addresses = guest.file.name, _own_addresses(guest)
     found: list[Probe] = []
     for entry in entries:
         if entry.agent:

@@ -136,6 +136,8 @@ def _busy(steps: tuple[Step, ...], ground: Ground, reach: Reach) -> Iterator[tup
         guest = step.action.target.removeprefix("guest/")
         if isinstance(step.action, DefineFilter | UndefineFilter):
             guest = reached.get(step.action.name, "")
+        if isinstance(step.action, RestartDaemon):  # which would break the migration off
+            guest = next(iter(busy))
         if guest in busy:
             yield (
                 step.id,

@@ -7,10 +7,11 @@ to its remote repository is asked too: a host that cut itself off could never be
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import TYPE_CHECKING
 
-from reconciler.errors import HostError, ReconcilerError
+from reconciler.errors import HostError, ReconcilerError, UsageError
 from reconciler.model.plan import Plan
 from reconciler.model.probe import Probe, ProbeKind
 from reconciler.plan.touched import touched_guests
@@ -64,11 +65,14 @@ class Confirmation:
 
 
 def probes_of(settings: Settings, plan: Plan, seen: Survey) -> tuple[Probe, ...]:
-    """What to ask of the guests that the plan touches."""
+    """What to ask of the guests that the plan touches. Raises `UsageError` for a program that cannot be run."""
     touched = touched_guests(plan, seen.live)
     guests = [guest for guest in seen.desired.guests_on(seen.host) if guest.name in touched]
     asked = [probe for guest in guests for probe in guest.health]
     if settings.health.command is not None:
         program, within = str(settings.health.command), settings.health.within
+        if not os.access(program, os.X_OK):
+            message = f"health_command: {program} is not there or not executable; nothing was done"
+            raise UsageError(message, hint=f"chmod 755 {program}")
         asked += [Probe(guest.name, ProbeKind.COMMAND, program=program, within=within) for guest in guests]
     return tuple(asked)

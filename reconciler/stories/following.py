@@ -143,10 +143,10 @@ def last_asked(settings: Settings) -> datetime | None:
 
 def remote_answers(settings: Settings, seconds: float) -> bool:
     """Whether the repository is on another machine, and answers. A local one cannot be cut off."""
-    from reconciler.source.following import ask_remote
-
     if settings.repository is None:
         return False
+    from reconciler.source.following import ask_remote
+
     wanted = following(settings)
     if wanted.access.is_local:
         return False

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from repositories import Repository
+from servers import git_server, make_certificate
 from settled import Host, write_site
 from sites import guest_yaml, mac
 
 from reconciler import app
+from reconciler.host.libvirt_host import open_host
 from reconciler.lab import labs
 from reconciler.lab.console import Console
 from reconciler.lab.guests import GuestImage, NicSpec, domain_xml, tiny_domain_xml
-from reconciler.settings import HealthSettings
+from reconciler.lab.handle import Lab
+from reconciler.model.probe import Probe, ProbeKind
+from reconciler.settings import GitSettings, HealthSettings
 
 pytestmark = pytest.mark.lab
 
@@ -125,6 +135,40 @@ def test_the_hosts_own_program_decides_too(host: Host, tmp_path: Path) -> None:
     assert f"guest web01: no answer to {program}, which has to end with 0 within 1 s" in str(done.execution.error)
     assert not done.execution.unreverted
     assert app.plan_of(host.survey()).steps
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_pings_and_connections_are_told_from_silence(lab: Lab, address: str) -> None:
+    where = lab.namespaces.wrap([sys.executable, "-m", "http.server", "--bind", address, "8080"])
+    here, nowhere = ip_address(address), ip_address("192.0.2.1")
+    pinged = [Probe("g", ProbeKind.PING, each, within=5) for each in (here, nowhere)]
+    connected = [Probe("g", ProbeKind.TCP, here, port, within=5) for port in (8080, 8081)]
+    with subprocess.Popen(where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        found = open_host(lab.uri).answering([*pinged, *connected], 4)
+        server.terminate()
+    assert found == {pinged[0], connected[0]}
+
+
+def test_a_change_after_which_the_repository_is_gone_is_taken_back(host: Host, tmp_path: Path) -> None:
+    """The server goes away while the steps are taken, as it would behind a filter that cuts the host off."""
+    assert host.settings.site is not None
+    repository = Repository(tmp_path / "served")
+    shutil.copytree(host.settings.site, repository.folder / "state", dirs_exist_ok=True)
+    repository.commit()
+    with ExitStack() as serving:
+        server = serving.enter_context(git_server(tmp_path, make_certificate(tmp_path)))
+        git = GitSettings(ca_file=server.certificate)
+        url = server.url("served/.git")
+        settings = replace(host.settings, site=None, repository=url, git=git, health=HealthSettings(within=1))
+        assert app.apply(settings, lambda _event, _step: None).execution is None
+        before = host.virsh("nwfilter-dumpxml", "guard-web01-000001")
+        repository.write("guests/web01.yaml", guest_yaml("web01", 1, "[10.0.0.14]").decode())
+        repository.commit()
+        done = app.apply(settings, lambda event, _step: serving.close() if event == "done" else None)
+    assert done.execution is not None
+    assert f"{url} does not answer any more within 1 s" in str(done.execution.error)
+    assert done.execution.reverted and not done.execution.unreverted
+    assert host.virsh("nwfilter-dumpxml", "guard-web01-000001") == before
 
 
 def test_an_agent_that_is_not_there_costs_no_time_out(host: Host) -> None:

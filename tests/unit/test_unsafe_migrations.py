@@ -14,6 +14,7 @@ from reconciler.execute.journal import Journal, close_run
 from reconciler.execute.runs import targets_in_progress
 from reconciler.host.memory import MemoryHost
 from reconciler.model.coverage import Flag, InterfaceStatus
+from reconciler.model.plan import WaitReason
 from reconciler.model.site import Desired
 from reconciler.plan.build import make_plan
 from reconciler.plan.migration import unsafe_migrations
@@ -83,3 +84,37 @@ def test_status_says_it_in_text_and_in_json(capsys: pytest.CaptureFixture[str]) 
     assert f"do not migrate web01: {GUARD} differs" in shown
     [told] = statuses([found])
     assert (told["flags"], told["unsafe_migration"]) == ([str(Flag.DO_NOT_MIGRATE)], f"{GUARD} differs")
+
+
+def busy(host: MemoryHost, guest: str, *, has_its_port: bool = True) -> MemoryHost:
+    """The guest is being migrated; one that comes in has no binding at first."""
+    domain = host.domains[guest]
+    host.domains[guest] = replace(domain, busy=True)
+    if not has_its_port:
+        for nic in domain.live:
+            host.bindings.pop(str(nic.port))
+    return host
+
+
+@pytest.mark.parametrize("has_its_port", [True, False])
+def test_while_a_guest_is_migrated_nothing_that_its_rules_hang_on_is_changed(has_its_port: bool) -> None:
+    host = busy(host_as_wanted(site(GUESTS)), "web01", has_its_port=has_its_port)
+    wanted = site(MOVED | {"db01": guest_yaml("db01", 2, "[10.0.0.22]")})
+    plan = make_plan(wanted, host.inspect(), "kvm01")
+    waiting = {each.target for each in plan.waiting if each.why is WaitReason.BUSY}
+    assert GUARD in waiting
+    targets = {step.action.target for step in plan.steps}
+    assert "filter/guard-db01-000002" in targets
+    assert not targets & waiting
+
+
+def test_no_daemon_is_restarted_under_a_migration() -> None:
+    restarting = SITE + b"policy: {strategy: restart, disruption: daemon-restart}\n"
+    host = busy(host_as_wanted(site(GUESTS)), "web01")
+    desired = site(GUESTS, restarting)
+    changed = tuple(
+        replace(each, entries=each.entries[:-1]) if each.name == "guest-arp" else each for each in desired.filters
+    )
+    plan = make_plan(replace(desired, filters=changed), host.inspect(), "kvm01")
+    assert "restart-daemon" not in {step.action.kind for step in plan.steps}
+    assert ("host", WaitReason.BUSY) in {(each.target, each.why) for each in plan.waiting}
