@@ -124,6 +124,8 @@ class MemoryHost(MemoryConnection):
             raise HostError(f"nwfilter is in use by {user.port}")
         for binding in self.bindings.values():
             self._build(binding)
+        if name in self.staged and self.staged[name] is None:
+            raise HostError(f"cannot remove the file of filter '{name}'")
         del self.filters[name]
         self.staged.pop(name, None)
 

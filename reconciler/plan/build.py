@@ -15,7 +15,7 @@ from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.plan.allowance import allowed_disruption
-from reconciler.plan.filters import FilterPlan, plan_filters, prune_steps
+from reconciler.plan.filters import FilterPlan, lost_first, plan_filters, prune_steps
 from reconciler.plan.ground import Ground
 from reconciler.plan.guests import guest_steps
 from reconciler.plan.handover import with_hand_overs
@@ -50,7 +50,7 @@ def make_plan(
     most = allowed_disruption(desired.policy, now, allow)
     filters = plan_filters(desired, live, host, most, rates)
     ground = Ground(desired, live, host, filters.redefined, reach, rates, most)
-    steps = _all_steps(filters, ground, owed)
+    steps = _all_steps(filters, ground, owed, reach)
     refusals = Refusals(steps, filters, ground, reach, most, holds)
     held = held_back(steps, lambda step: refusals.of(step) is not None, bonds(steps, filters))
     waits = tuple(refusals.waiting(step) for step in steps if step.id in held)
@@ -60,13 +60,13 @@ def make_plan(
     return replace(plan, digest=digest(plan))
 
 
-def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str]) -> tuple[Step, ...]:
+def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str], reach: Reach) -> tuple[Step, ...]:
     desired, live, host = ground.desired, ground.live, ground.host
     guests = tuple(filters.follow(step) for step in guest_steps(ground))
     changes = with_owed((*filters.steps, *guests), owed, ground)
     changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
     changes = starts_last(one_after_another(changes, desired.guests, desired.policy.max_down))
-    return (*changes, *prune_steps(desired, live, host, changes))
+    return lost_first((*changes, *prune_steps(desired, live, host, changes)), reach)
 
 
 def bonds(steps: tuple[Step, ...], filters: FilterPlan) -> tuple[frozenset[str], ...]:

@@ -110,6 +110,27 @@ def _reason(held: LiveFilter | None, *, is_same: bool) -> str:
     return "its file is not what libvirt holds, and comes into force at its next start"
 
 
+def lost_first(steps: tuple[Step, ...], reach: Reach) -> tuple[Step, ...]:
+    """Filters that libvirt has lost and that ports use are defined before any other is changed: it refuses that else.
+
+    Their own definition builds nothing, so it need not wait; who follows it waits for what it would have waited for.
+    """
+    new = {
+        step.id: step.action for step in steps if isinstance(step.action, DefineFilter) and not step.action.previous_xml
+    }
+    lost = {id for id, action in new.items() if reach.bindings(action.name)}
+    dropped = {step.id: tuple(id for id in step.after if id not in new) for step in steps if step.id in lost}
+
+    def placed(step: Step) -> Step:
+        if step.id in lost:
+            return replace(step, after=tuple(id for id in step.after if id in new))
+        later = tuple(id for each in step.after for id in dropped.get(each, ()))
+        changes = isinstance(step.action, DefineFilter | UndefineFilter) and step.id not in new
+        return replace(step, after=(*step.after, *later, *(sorted(lost) if changes else ())))
+
+    return tuple(placed(step) for step in steps) if lost else steps
+
+
 def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ...]) -> Iterator[Step]:
     """What the site has no more, where it says so; and copies that an interrupted roll-out left behind."""
     reach = Reach(live)

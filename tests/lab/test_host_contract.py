@@ -201,6 +201,8 @@ def test_a_file_that_is_not_what_libvirt_holds_is_told_and_written_anew(world: W
     text = held(world, "leaf").xml
     world.lose_file("leaf")
     assert held(world, "leaf").file is FilterFile.ABSENT
+    with pytest.raises(HostError):
+        world.host.undefine_filter("leaf")
     world.host.write_filter_files([("leaf", text.replace("10.0.0.1", "10.0.0.2"))])
     assert held(world, "leaf").file is FilterFile.DIFFERENT
     define(world, "leaf", accept("10.0.0.1"))

@@ -32,7 +32,10 @@ GUESTS = ("g1", "g2", "g3")
 FILTERS = ("leaf", "root", "other", "extra")
 _DEADLINE = 20.0
 _POLL_SECONDS = 0.01
-_CHAIN = re.compile(r"(create|add|delete) chain bridge nat libvirt-([IJ])-(\S+)")
+_CHAIN = re.compile(
+    r"(?P<verb>create|add|delete) chain bridge "
+    r"(nat libvirt-(?P<kind>[IJ])-(?P<port>\S+)|libvirt_nwfilter_ethernet (?P<new>n-)?(?P<nft_port>\S+)-out)"
+)
 
 
 def mac(guest: str, place: int = 0) -> str:
@@ -140,7 +143,7 @@ def _as_if_of(rules: Expected, port: str) -> Expected:
 
 
 class LabWorld:
-    """Its kernel tells of every new chain: libvirt builds a port's rules in J-chains, and renames them in the end."""
+    """Its kernel tells of every new chain: libvirt builds a port's rules in chains of other names, and renames them."""
 
     def __init__(self, lab: Lab, events: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lab = lab
@@ -151,8 +154,6 @@ class LabWorld:
 
     @contextmanager
     def watch(self) -> Iterator[Seen]:
-        if self.host.rules().backend is Backend.NFTABLES:
-            pytest.skip("nft's chains have other names")
         seen, start = Seen(), self._mark()
         yield seen
         end = self._mark()
@@ -162,8 +163,8 @@ class LabWorld:
         """The line up to which the kernel has told of everything so far."""
         self._marks += 1
         name = f"contract-{self._marks}"
-        self.lab.run(["nft", "add", "table", "bridge", name])
-        self.lab.run(["nft", "delete", "table", "bridge", name])
+        for verb in ("add", "delete"):
+            self.lab.run([*own_root(self.lab), "nft", verb, "table", "bridge", name])
         deadline = time.monotonic() + _DEADLINE
         while f"delete table bridge {name}\n" not in (text := self._events.read_text()):
             assert time.monotonic() < deadline, "the kernel tells of no change"
@@ -174,14 +175,16 @@ class LabWorld:
     def _read(seen: Seen, lines: list[str]) -> None:
         begun: set[str] = set()
         for match in filter(None, map(_CHAIN.search, lines)):
-            match match.groups():
-                case "create" | "add", "J", port:
+            port = match["port"] or match["nft_port"]
+            is_new = match["kind"] == "J" or match["new"] is not None
+            match match["verb"], is_new:
+                case "create" | "add", True:
                     begun.add(port)
-                case "delete", "J", port:
+                case "delete", True:
                     begun.discard(port)
-                case "delete", "I", port if port not in begun:
+                case "delete", False if port not in begun:
                     seen.bare.add(port)
-                case "add", "I", port:
+                case "add", False:
                     seen.rebuilt.append(port)
                     begun.discard(port)
 
@@ -208,9 +211,15 @@ class LabWorld:
             self.lab.run(["umount", self._folder])
 
     def add_foreign_rule(self, rule: str) -> None:
+        self._need_ebtables()
         self.lab.run(["ebtables", "-t", "nat", "-I", "PREROUTING", *rule.split()])
 
+    def _need_ebtables(self) -> None:
+        if self.host.rules().backend is Backend.NFTABLES:
+            pytest.skip("libvirt's rules are not those of ebtables")
+
     def leave_behind(self, port: str) -> None:
+        self._need_ebtables()
         for command in (["-N", f"libvirt-I-{port}"], ["-A", "PREROUTING", "-i", port, "-j", f"libvirt-I-{port}"]):
             self.lab.run(["ebtables", "-t", "nat", *command])
 
@@ -238,6 +247,7 @@ class LabWorld:
         for guest in GUESTS:
             self._virsh("destroy", guest, check=False)
             self._virsh("undefine", "--managed-save", guest, check=False)
+        self.lab.run(["touch", *self._files])
         for name in FILTERS:
             self.host.undefine_filter(name)
         self._remove_files()
@@ -247,13 +257,23 @@ class LabWorld:
 
     def _remove_files(self) -> None:
         """Of filters that libvirt has lost, too."""
-        self.lab.run(["rm", "-f", *(f"{self._folder}/{name}.xml" for name in FILTERS)])
+        self.lab.run(["rm", "-f", *self._files])
+
+    @property
+    def _files(self) -> list[str]:
+        return [f"{self._folder}/{name}.xml" for name in FILTERS]
+
+
+def own_root(lab: Lab) -> list[str]:
+    """An older nft does not understand what a newer one makes."""
+    return ["chroot", str(lab.folder / ROOT)] if lab.system.foreign else []
 
 
 @contextmanager
 def listening(lab: Lab, events: Path) -> Iterator[None]:
     """Every change of the kernel's rules goes to a file."""
-    argv = ["nsenter", f"--net=/proc/{lab.init.pid}/ns/net", "nft", "monitor"]
+    inside = [f"--{option}=/proc/{lab.init.pid}/ns/{name}" for option, name in (("net", "net"), ("mount", "mnt"))]
+    argv = ["nsenter", *inside, *own_root(lab), "nft", "monitor"]
     with events.open("w") as file, subprocess.Popen(argv, stdout=file) as monitor:
         try:
             yield
