@@ -34,6 +34,7 @@ ADDRESS_ROUNDS = 7
 CHANGED = ("guest-mac", "guest-arp", "guest-ipv4-source", "guest-rarp", "guest-nothing-else", "guest-ipv4")
 RULE = "<rule action='drop' direction='out' priority='999'><mac srcmacaddr='{mark}'/></rule>\n</filter>"
 QUIET = "3:*"
+OURS = ("ours", "our steps")
 IPV6 = "2001:db8::"
 POLL_SECONDS, QUIET_SECONDS = 0.02, 2.0
 MOST_OF_ONE_BY_ONE, MOST_OF_RELOAD, MOST_OF_UPDATE_DEVICE = 0.35, 0.3, 1.25
@@ -162,9 +163,7 @@ def changed_filters(rollout: Rollout, rounds: int) -> dict[str, Any]:
             rollout.require_version()
             if name == "ours":
                 seconds["our steps"].append(rollout.steps())
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
-    ratios = {name: medians["ours"] / medians[name] for name in names[1:]}
-    return {"seconds": medians, "ours to": ratios}
+    return compared(seconds)
 
 
 def changed_address(rollout: Rollout) -> dict[str, Any]:
@@ -189,9 +188,14 @@ def changed_address(rollout: Rollout) -> dict[str, Any]:
         with stream(rollout.lab, port, frames, rollout.folder) as counted:
             changes[name](ADDRESS_ROUNDS)
         forged[name] = (counted.arrived("forged"), counted.sent("forged"))
+    return compared(seconds) | {"forged": forged}
+
+
+def compared(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians, and to each of the others the ratio of our whole process, and of its steps alone."""
     medians = {name: statistics.median(each) for name, each in seconds.items()}
-    ratio = medians["ours"] / medians["update-device"]
-    return {"seconds": medians, "ours to": {"update-device": ratio}, "forged": forged}
+    others = [name for name in medians if name not in OURS]
+    return {"seconds": medians} | {f"{own} to": {each: medians[own] / medians[each] for each in others} for own in OURS}
 
 
 def prepared_apply(rollout: Rollout) -> Callable[[int], None]:
@@ -235,9 +239,9 @@ def table(found: dict[str, Any]) -> str:
     for part, title in (("filters", ""), ("address", "one guest's address:")):
         lines += [title] if title else []
         for name, seconds in found[part]["seconds"].items():
-            ratio = found[part]["ours to"].get(name)
-            limit = f", at most {most[name]}" if name in most else ""
-            beside = f"   ours is {ratio:.2f} of it{limit}" if ratio else ""
+            ratios = [found[part][f"{own} to"].get(name) for own in OURS]
+            limit = f"; at most {most[name]}" if name in most else ""
+            beside = f"   ours is {ratios[0]:.2f} of it, its steps {ratios[1]:.2f}{limit}" if ratios[0] else ""
             lines.append(f"  {name:<14} {seconds:7.2f} s{beside}")
     for name, (arrived, sent) in found["address"]["forged"].items():
         lines.append(f"  {name:<14} {arrived} of {sent} forged frames came through")

@@ -298,11 +298,14 @@ def _read_domain(handle: Any) -> Domain:
 
 
 def _is_busy(handle: Any) -> bool:
-    """Whether it is migrated, saved or dumped. libvirt refuses to tell of a guest that is just being migrated to us."""
+    """Whether it is migrated, saved or dumped.
+
+    libvirt refuses to tell of a guest that is just being migrated to us, and of one that has ended since it was found.
+    """
     try:
         return bool(handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
     except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+        if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
             raise
         return True
 
