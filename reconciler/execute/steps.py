@@ -161,10 +161,32 @@ def perform(action: Action, host: Host) -> None:
 
 @perform.register
 def _(action: DefineFilter, host: Host) -> None:
-    host.define_filter(action.xml)
+    try:
+        host.define_filter(action.xml)
+    except HostTimeout:
+        raise
+    except HostError:
+        _bring_back(action, host)
+        raise
     held = host.find_filter(action.name)
     if held is None or held.definition != parse_filter(action.xml):
         raise HostError(f"libvirt accepted the filter {action.name} and holds another definition")
+
+
+def _bring_back(action: DefineFilter, host: Host) -> None:
+    """A definition that libvirt could not save is in force, and its filter gone: with it nothing could be taken back.
+
+    Defined again it is new to libvirt, which builds nothing; changed then to the previous one it is built.
+    """
+    if action.previous_xml is None or host.find_filter(action.name) is not None:
+        return
+    try:
+        host.define_filter(action.xml)
+        host.define_filter(action.previous_xml)
+    except HostTimeout:
+        raise
+    except HostError:
+        return  # it still cannot be saved: the next run begins with it
 
 
 @perform.register

@@ -177,6 +177,10 @@ def test_a_definition_that_cannot_be_saved_is_in_force_and_its_filter_is_gone(wo
         define(world, "leaf", accept("10.0.0.1"))
     assert seen == Seen(), "it is new to libvirt, so nothing is built"
     assert addresses(world, port) == {"10.0.0.2"}
+    with world.watch() as seen:
+        define(world, "leaf", accept("10.0.0.3"))
+    assert seen == Seen([port])
+    assert addresses(world, port) == {"10.0.0.3"}
 
 
 def test_one_port_that_cannot_be_built_blocks_every_changed_definition_and_undefinition(world: World) -> None:

@@ -39,3 +39,20 @@ def test_the_next_run_brings_back_what_libvirt_lost_before_it_changes_anything_e
         assert again.ok, again.error
         assert make_plan(desired, host.inspect(), "kvm01").steps == ()
     assert host.rules() == before
+
+
+def test_what_could_not_be_saved_once_is_taken_back_with_all_before_it(tmp_path: Path) -> None:
+    host = host_with(BEFORE)
+    assert bring(host, BEFORE, tmp_path).ok
+    before = host.rules(), host.inspect().filters
+    tried: list[str] = []
+
+    def fault(_call: str, target: str) -> None:
+        tried.append(target)
+        host.unsaved = {"guard-db01-000002"} if tried.count("guard-db01-000002") == 1 else set()
+
+    host.fault = fault
+    ended = bring(host, AFTER, tmp_path)
+    assert ended.failed is not None
+    assert ended.unreverted == ()
+    assert (host.rules(), host.inspect().filters) == before
