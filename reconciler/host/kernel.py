@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
@@ -144,12 +145,14 @@ class Kernel:
 
     def gated(self) -> frozenset[str]:
         """Ports that the gate holds closed, read back from the kernel."""
-        listed = run(["nft", "-j", "list", "table", "bridge", TABLE], check=False, within=self._within)
-        if not listed.ok:
+        if TABLE not in {table["name"] for table in self._listed("table", "tables", "bridge")}:
             return frozenset()
-        objects = json.loads(listed.stdout)["nftables"]
-        sets = (item["set"] for item in objects if "set" in item)
+        sets = self._listed("set", "table", "bridge", TABLE)
         return frozenset(port for found in sets if found["name"] == _SET for port in found.get("elem", ()))
+
+    def _listed(self, kind: str, *what: str) -> tuple[dict[str, Any], ...]:
+        listed = run(["nft", "-j", "list", *what], within=self._within)
+        return tuple(item[kind] for item in json.loads(listed.stdout)["nftables"] if kind in item)
 
     def close_gate(self, port: str) -> None:
         """Drop every frame from a port, from now until `open_gate`; read back before it returns."""

@@ -142,7 +142,17 @@ def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ..
         referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
         if held is not None:
             reason = "an interrupted roll-out left it behind" if held.temporary else _PRUNED
-            yield Step(f"prune:{name}", UndefineFilter(name, held.xml), reason, after=(*before, *referrers))
+            earlier = _releasing(name, live, changes) if held.temporary else before
+            yield Step(f"prune:{name}", UndefineFilter(name, held.xml), reason, after=(*earlier, *referrers))
+
+
+def _releasing(copy: str, live: Live, changes: tuple[Step, ...]) -> tuple[str, ...]:
+    """Steps that change what refers to a copy; where nobody does, it goes whatever else has to wait."""
+    referrers = {f"filter/{f.definition.name}" for f in live.filters if copy in f.definition.references}
+    users = {
+        f"guest/{d.name}" for d in live.domains for nic in d.nics if nic.filterref and nic.filterref.filter == copy
+    }
+    return tuple(step.id for step in changes if step.action.target in referrers | users)
 
 
 _PRUNED = "it carries our mark, and the site has it no more"

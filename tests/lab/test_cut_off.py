@@ -30,7 +30,8 @@ pytestmark = pytest.mark.lab
 TEXT = SITE + b"policy: {disruption: guest-restart, prune: true, shutdown: {timeout: 60}}\n"
 ADDED = "<rule action='drop' direction='out' priority='999'><mac srcmacaddr='02:00:00:00:00:01'/></rule>\n</filter>"
 TWO_FILTERS = ("guest-mac", "guest-arp")
-GUESTS = ("swap01", "swap02", "direct01", "real01")
+OTHERS = {f"other{number:02}": number for number in range(5, 5 + examples(0, 6))}
+GUESTS = ("swap01", "swap02", "direct01", "real01", *OTHERS)
 
 
 def site_of(number: int) -> dict[str, bytes]:
@@ -43,6 +44,7 @@ def site_of(number: int) -> dict[str, bytes]:
         "real01": guest_yaml(
             "real01", 4 + 16 * number, "[10.0.0.40]", more=f"autostart: {'true' if number else 'false'}"
         ),
+        **{name: guest_yaml(name, place, f"[10.0.0.{50 + place}]") for name, place in OTHERS.items()},
     }
 
 
