@@ -37,7 +37,8 @@ scenes: install ## from a push to the kernel and back into the repository, with 
 
 test: install ## every test, the long random ones as a seeded sample
 	@echo "== test: unit, golden, layers, and the lab's tests on a private libvirtd"
-	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -n auto -p no:cacheprovider -m "not lab and not server"
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider -m "lab or server"
 
 test-full: install ## every test without a limit on the random ones
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider --full
@@ -61,7 +62,7 @@ debootstrap: rights
 	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq debootstrap >/dev/null; }
 
 check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host and no server needed
-	@$(BIN)/python -m pytest -q -p no:cacheprovider -m "not lab and not server"
+	@$(BIN)/python -m pytest -q -n auto -p no:cacheprovider -m "not lab and not server"
 
 lint: $(VENV)/installed ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet .
