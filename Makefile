@@ -38,7 +38,8 @@ scenes: install ## from a push to the kernel and back into the repository, with 
 test: install ## every test, the long random ones as a seeded sample
 	@echo "== test: unit, golden, layers, and the lab's tests on a private libvirtd"
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -n auto -p no:cacheprovider -m "not lab and not server"
-	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider -m "lab or server"
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -n 2 --dist loadfile -p no:cacheprovider -m lab
+	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider -m "server and not lab"
 
 test-full: install ## every test without a limit on the random ones
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider --full
