@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from installed import rule_lines
-from sites import EXAMPLE, SITE
+from sites import EXAMPLE, SITE, mac
 
 from reconciler import app
+from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.handle import Lab
 from reconciler.lab.releases import choose
 from reconciler.model.drift import Drift
@@ -78,3 +80,12 @@ def write_site(folder: Path, guests: dict[str, bytes], text: bytes = SITE) -> No
     (folder / "site.yaml").write_bytes(text)
     for name, content in guests.items():
         (folder / "guests" / f"{name}.yaml").write_bytes(content)
+
+
+def start_guests(lab: Lab, folder: Path, names: Iterable[str]) -> None:
+    """Define and start guests of one interface each; the first has the first MAC, and so on."""
+    for number, name in enumerate(names, 1):
+        xml = folder / f"{name}.xml"
+        xml.write_text(tiny_domain_xml(name, [NicSpec(mac(number))]))
+        lab.run(["virsh", "--connect", lab.uri, "define", str(xml)])
+        lab.run(["virsh", "--connect", lab.uri, "start", name])

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from settled import start_guests
 from sites import SITE, mac
 from test_main_job import FIRST, Desk, committed
 
-from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.handle import Lab
 from reconciler.lab.labs import lab as new_lab
 from reconciler.model.kernel import Backend
@@ -24,11 +24,7 @@ WEB = mac(1)
 @pytest.fixture(scope="module")
 def running_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with new_lab() as lab:
-        for number, name in enumerate(FIRST, 1):
-            xml = tmp_path_factory.mktemp("xml") / f"{name}.xml"
-            xml.write_text(tiny_domain_xml(name, [NicSpec(mac(number))]))
-            lab.run(["virsh", "--connect", lab.uri, "define", str(xml)])
-            lab.run(["virsh", "--connect", lab.uri, "start", name])
+        start_guests(lab, tmp_path_factory.mktemp("xml"), FIRST)
         yield lab
 
 

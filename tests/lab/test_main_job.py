@@ -15,10 +15,10 @@ from threading import Event
 import pytest
 from frames import stream, udp_frame
 from installed import assert_proven, flush_port, gated, nft, of_nft, rule_lines
+from settled import start_guests
 from sites import EXAMPLE, SITE, guest_yaml, mac
 
 from reconciler.domain.rewrite import interface_xml, set_filterref
-from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.handle import Lab
 from reconciler.lab.labs import lab as new_lab
 from reconciler.model.filter import FilterRef
@@ -102,11 +102,7 @@ FIRST = {
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "stp"])
 def running_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with new_lab(stp=request.param) as lab:
-        for number, name in enumerate(FIRST, 1):
-            xml = tmp_path_factory.mktemp("xml") / f"{name}.xml"
-            xml.write_text(tiny_domain_xml(name, [NicSpec(mac(number))]))
-            lab.run(["virsh", "--connect", lab.uri, "define", str(xml)])
-            lab.run(["virsh", "--connect", lab.uri, "start", name])
+        start_guests(lab, tmp_path_factory.mktemp("xml"), FIRST)
         yield lab
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from frames import stream, udp_frame
-from settled import Host, write_site
+from settled import Host, start_guests, write_site
 from sites import SITE, guest_yaml, mac
 
 from reconciler import app
@@ -27,11 +27,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     write_site(tmp_path / "site", GUESTS)
     with labs.lab() as lab:
         host = Host(lab, tmp_path)
-        for number, name in enumerate(GUESTS, 1):
-            path = tmp_path / f"{name}.xml"
-            path.write_text(tiny_domain_xml(name, [NicSpec(mac(number))]))
-            host.virsh("define", str(path))
-            host.virsh("start", name)
+        start_guests(lab, tmp_path, GUESTS)
         host.converge()
         yield host
 

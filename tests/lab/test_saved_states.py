@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from settled import Host, write_site
+from settled import Host, start_guests, write_site
 from sites import guest_yaml, mac
 
-from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.labs import lab as new_lab
 
 pytestmark = pytest.mark.lab
@@ -27,11 +26,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     write_site(tmp_path / "site", GUESTS)
     with new_lab() as lab:
         host = Host(lab, tmp_path)
-        for number, name in enumerate(GUESTS, 1):
-            path = tmp_path / f"{name}.xml"
-            path.write_text(tiny_domain_xml(name, [NicSpec(mac(number))]))
-            host.virsh("define", str(path))
-            host.virsh("start", name)
+        start_guests(lab, tmp_path, GUESTS)
         host.converge()
         yield host
 
