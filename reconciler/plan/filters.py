@@ -80,14 +80,24 @@ def _by_name(originals: dict[str, str], live: Live) -> dict[str, str]:
 def _plain_steps(
     wanted: tuple[NwFilter, ...], live: Live, simulated: Simulated, rollout: frozenset[str]
 ) -> Iterator[Step]:
-    """Definitions that are new, that nobody uses, whose file is not as libvirt holds them, and guards."""
+    """Definitions that are new, that nobody uses, whose file is not as libvirt holds them, and guards.
+
+    A guard follows the filter that it refers to only where that changes itself: not where a roll-out of something
+    inside it switches it to copies and back, which may wait for other guests.
+    """
+    by_name = {definition.name: definition for definition in wanted}
+
+    def changes(name: str) -> bool:
+        held = live.filter(name)
+        return held is None or (name in by_name and held.definition != by_name[name])
+
     for definition in wanted:
         held = live.filter(definition.name)
         is_same = simulated.held(definition.name) == definition
         id = f"filter:{definition.name}"
         if id in rollout or (is_same and (held is None or held.file is FilterFile.SAME)):
             continue
-        after = (f"filter:{name}" for name in definition.references)
+        after = (f"filter:{name}" for name in definition.references if changes(name))
         last = f"back:{definition.name}"
         yield simulated.define(id, definition, _reason(held, is_same=is_same), (*after, *({last} & rollout)))
 

@@ -18,10 +18,9 @@ import pytest
 from sites import SITE, domain_xml, guest_yaml, site
 from sizes import examples
 
-from reconciler.errors import HostError, ReconcilerError
-from reconciler.execute.executor import execute
-from reconciler.execute.journal import Journal, close_run
-from reconciler.execute.runs import open_runs, owed_starts
+from reconciler import app
+from reconciler.app import Survey
+from reconciler.errors import HostError
 from reconciler.host.memory import MemoryHost
 from reconciler.model.guest import Power
 from reconciler.model.live import MANAGED_SAVE, SavedState
@@ -29,9 +28,10 @@ from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Waiting
 from reconciler.model.site import Desired, Disruption
 from reconciler.plan.build import make_plan
+from reconciler.settings import Settings
+from reconciler.stories.rounds import Wanted, apply_in_rounds
 
 HOST = "kvm01"
-ROUNDS = 4
 ADDRESSES = ("10.0.0.10", "10.0.0.20", "10.0.0.30", "10.0.0.40", "10.0.0.64/28", "10.0.0.128/30")
 ADDRESSES6 = ("2001:db8::10", "2001:db8::20", "2001:db8:0:1::/64", "2001:db8::40")
 POLICIES = (
@@ -161,36 +161,23 @@ def damage(host: MemoryHost, kind: str, rng: random.Random) -> None:
         host.foreign.add(("PREROUTING", "-A PREROUTING -j ACCEPT"))
 
 
+def look(host: MemoryHost, desired: Desired, var: Path) -> Survey:
+    return app.survey(desired, host, HOST, app.remembered(settings_of(var)))
+
+
 def plan_of(host: MemoryHost, desired: Desired, var: Path) -> Plan:
-    return make_plan(desired, host.inspect(), HOST, owed=owed_starts(var))
+    return app.plan_of(look(host, desired, var))
+
+
+def settings_of(var: Path) -> Settings:
+    return Settings(uri="memory", var=var)
 
 
 def apply(host: MemoryHost, desired: Desired, var: Path) -> Execution:
-    """As the command does: what waited for something that a round has brought about is done in the next one."""
-    for _ in range(ROUNDS):
-        ended = one_round(host, desired, var)
-        if not ended.ok or not plan_of(host, desired, var).steps:
-            break
-    return ended
-
-
-def one_round(host: MemoryHost, desired: Desired, var: Path) -> Execution:
-    plan = plan_of(host, desired, var)
-    waited = {(each.target, each.what) for each in plan.waiting}
-
-    def prove() -> ReconcilerError | None:
-        again = plan_of(host, desired, var).steps
-        left = [step for step in again if (step.action.target, step.action.describe()) not in waited]
-        return HostError(f"still to do: {left[0].action.describe()}, {left[0].reason}") if left else None
-
-    with Journal(var, plan) as journal:
-        ended = execute(plan, host, journal, lambda _event, _step: None, prove)
-    if ended.ok:
-        waiting = {each.target for each in plan_of(host, desired, var).waiting}
-        for run in open_runs(var):
-            if waiting.isdisjoint(f"guest/{guest}" for guest in run.owed()):
-                close_run(var, run.name, "converged")
-    return ended
+    """As the command does, from its first look at the host on."""
+    seen = look(host, desired, var)
+    _, execution, _ = apply_in_rounds(settings_of(var), host, seen, app.plan_of(seen), Wanted())
+    return execution or Execution("")
 
 
 @dataclass
