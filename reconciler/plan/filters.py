@@ -14,6 +14,7 @@ from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
+from reconciler.plan.readying import Readied, readied
 from reconciler.plan.rollout import Change, choose, original_name, ways
 from reconciler.plan.simulated import Simulated, renamed
 
@@ -33,6 +34,7 @@ class FilterPlan:
     rollout: frozenset[str] = frozenset()
     ways: tuple[Way, ...] = ()
     aliases: Mapping[str, str] | None = None
+    ready: Readied = Readied(Live())
 
     def follow(self, step: Step) -> Step:
         """A step that follows those that stand for the definitions which it follows."""
@@ -44,6 +46,8 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     wanted = (*Tolerance(desired.ignore).filters(wanted_filters(desired, host), live), *_restored(desired, live, host))
     shared_names = {definition.name for definition in desired.filters}
     shared = tuple(definition for definition in wanted if definition.name in shared_names)
+    ready = readied(desired, live, host, {definition.name: definition for definition in wanted}, rates)
+    live = ready.live
     change = Change(shared, live, rates)
     compared = ways(change) if change.changed else ()
     simulated = Simulated(live, rates)
@@ -56,7 +60,8 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     rollout = frozenset(step.id for step in steps)
     steps.extend(_plain_steps(wanted, live, simulated, rollout))
     aliases = chosen.aliases if chosen else {}
-    plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
+    steps = [*ready.steps, *steps]
+    plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases, ready)
     return replace(plan, steps=tuple(plan.follow(step) for step in steps))
 
 

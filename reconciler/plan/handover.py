@@ -21,6 +21,7 @@ from reconciler.plan.interim import withdrawn
 from reconciler.plan.order import StepCycle, ordered
 from reconciler.plan.owners import Key, Owner, keepers, owners
 from reconciler.plan.rates import Rates
+from reconciler.plan.readying import WIDENS
 from reconciler.plan.simulated import Simulated
 
 _WITHDRAWS = "addresses are exchanged in a circle, and its new ones are free only when it has let go of its own"
@@ -153,11 +154,13 @@ class _HandOvers:
             return None
         given_up = guard_filter(owner.key[0], less)
         simulated = Simulated(self._live, self._rates)
-        before = tuple(id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps)
+        before = [id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps]
+        if f"{WIDENS}{guard.name}" in self._steps:  # the guard of now has what the filters of now ask for
+            before += last.after
         step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, before)
         assert isinstance(step.action, DefineFilter)
         assert isinstance(last.action, DefineFilter)
         action = replace(last.action, previous_xml=step.action.xml)
         loses_family = less.filter != interface.filter
-        step = replace(step, action=replace(step.action, withdraws=True))
+        step = replace(step, action=replace(step.action, withdraws=True, previous_xml=last.action.previous_xml))
         return int(loses_family), _Withdrawal(step, {last.id: replace(last, action=action)})
