@@ -8,10 +8,10 @@ nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.model.actions import DefineFilter
+from reconciler.model.actions import DefineFilter, VerifyPort
 from reconciler.model.filter import FilterRef, NwFilter, Parameters, canonical_parameters
 from reconciler.model.guest import Attach, Interface, guard_name
 from reconciler.model.live import Binding, FilterFile, Live, LiveFilter
@@ -186,7 +186,7 @@ def following(steps: tuple[Step, ...], ready: Readied, rollout: frozenset[str]) 
     planned = {step.id for step in steps}
     before = sorted(planned & {id for port in ready.ports.values() for id in port.mended_by})
     changes = rollout | ready.changes
-    for step in steps:
+    for step in without_gone_ports(steps, before):
         if step.id in before:
             yield replace(step, after=tuple(id for id in step.after if id not in changes))
         elif step.id in changes:
@@ -195,6 +195,17 @@ def following(steps: tuple[Step, ...], ready: Readied, rollout: frozenset[str]) 
             yield replace(step, after=(*step.after, *sorted(changes)))
         else:
             yield step
+
+
+def without_gone_ports(steps: tuple[Step, ...], before: Container[str]) -> tuple[Step, ...]:
+    """A canary cannot be proven on the port of a guest that has been stopped; who followed it follows what it did."""
+    gone = {s.id: s.after for s in steps if isinstance(s.action, VerifyPort) and f"stop:{s.action.guest}" in before}
+
+    def left(ids: Iterable[str]) -> Iterator[str]:
+        for id in ids:
+            yield from left(gone[id]) if id in gone else (id,)
+
+    return tuple(replace(step, after=tuple(left(step.after))) for step in steps if step.id not in gone)
 
 
 def widenings(ready: Readied) -> frozenset[str]:
