@@ -21,7 +21,6 @@ from reconciler.plan.interim import withdrawn
 from reconciler.plan.order import StepCycle, ordered
 from reconciler.plan.owners import Key, Owner, keepers, owners
 from reconciler.plan.rates import Rates
-from reconciler.plan.readying import WIDENS
 from reconciler.plan.simulated import Simulated
 
 _WITHDRAWS = "addresses are exchanged in a circle, and its new ones are free only when it has let go of its own"
@@ -155,8 +154,7 @@ class _HandOvers:
         given_up = guard_filter(owner.key[0], less)
         simulated = Simulated(self._live, self._rates)
         before = [id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps]
-        if f"{WIDENS}{guard.name}" in self._steps:  # the guard of now has what the filters of now ask for
-            before += last.after
+        before += last.after  # it has no other variables than the last one, so no other filters can do with it
         step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, before)
         assert isinstance(step.action, DefineFilter)
         assert isinstance(last.action, DefineFilter)

@@ -25,7 +25,7 @@ from reconciler.plan.rollout import refers_only
 from reconciler.plan.simulated import Simulated
 
 _FIRST = "the shared filters change, and will ask for variables that it has not yet"
-WIDENS = "ready:"
+_WIDENS = "ready:"
 Filters = Mapping[str, NwFilter]
 
 
@@ -119,7 +119,7 @@ class _Readying:
 
     def _by_guard(self, binding: Binding) -> tuple[str, ...]:
         guard = self._wanted[binding.filterref.filter]
-        for id, form in ((f"filter:{guard.name}", guard), (f"{WIDENS}{guard.name}", self._widened(guard))):
+        for id, form in ((f"filter:{guard.name}", guard), (f"{_WIDENS}{guard.name}", self._widened(guard))):
             if form is not None and self._builds_throughout(binding.filterref, form):
                 step = self._simulated.define(id, form, _FIRST)
                 self._steps.append(step)
@@ -210,4 +210,4 @@ def without_gone_ports(steps: tuple[Step, ...], before: Container[str]) -> tuple
 
 def widenings(ready: Readied) -> frozenset[str]:
     """Steps that are of no use without the change that they are for."""
-    return frozenset(step.id for step in ready.steps if step.id.startswith(WIDENS))
+    return frozenset(step.id for step in ready.steps if step.id.startswith(_WIDENS))

@@ -101,6 +101,6 @@ def test_an_address_changes_though_a_roll_out_inside_its_filter_waits_for_anothe
     host = host_with(before)
     apply(host, replace(before, guests=tuple(replace(guest, hold=False) for guest in before.guests)), tmp_path)
     after = site({**held, "web01": guest_yaml("web01", 2, "[10.0.0.13]")}, ALL)
-    plan, _ = apply(host, with_more_rules(after, "guest-arp", "guest-mac"), tmp_path)
+    plan, _ = apply(host, with_more_rules(after, "guest-arp", "guest-mac", "guest-rarp"), tmp_path)
     assert [step.action.target for step in plan.steps] == ["filter/guard-web01-000002"]
     assert "filter/guest-ipv4" in {each.target for each in plan.waiting}
