@@ -113,12 +113,12 @@ class _Readying:
         nic = running_nic(binding.owner, binding.mac, self._live)
         if interface is None or nic is None or nic.port != binding.port:
             return ()
-        if interface.attach is Attach.GUARD and binding.filterref.filter == guard_name(*key):
-            return self._by_guard(binding)
+        guard = self._wanted.get(guard_name(*key))
+        if guard is not None and interface.attach is Attach.GUARD and binding.filterref.filter == guard.name:
+            return self._by_guard(binding, guard)
         return self._by_port(binding, interface)
 
-    def _by_guard(self, binding: Binding) -> tuple[str, ...]:
-        guard = self._wanted[binding.filterref.filter]
+    def _by_guard(self, binding: Binding, guard: NwFilter) -> tuple[str, ...]:
         for id, form in ((f"filter:{guard.name}", guard), (f"{_WIDENS}{guard.name}", self._widened(guard))):
             if form is not None and self._builds_throughout(binding.filterref, form):
                 step = self._simulated.define(id, form, _FIRST)
