@@ -207,7 +207,7 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
         if port and whole_battery:
             cases = prove_all(rules, port, interface, neighbours, visible)
         elif port:
-            cases = prove(rules.ethernet, port, interface, visible)
+            cases = prove(rules.ethernet, port, interface, visible, rules.supplement)
         found.append(InterfaceProof(guest.name, interface.mac, port, cases))
     foreign = ((guest.name, nic) for guest in guests for nic in unmentioned(guest, seen.live))
     return (*found, *(InterfaceProof(name, nic.mac, nic.port, managed=False) for name, nic in foreign))

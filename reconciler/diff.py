@@ -23,6 +23,8 @@ from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
 from reconciler.nwfilter.installed import Installed, are_all_missing
 from reconciler.nwfilter.leftovers import leftover_ports
+from reconciler.nwfilter.supplement import supplement_of
+from reconciler.nwfilter.supplement_compare import supplement_differences
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
@@ -30,6 +32,7 @@ from reconciler.nwfilter.wanted import wanted_filters
 Tree = dict[str, Any]
 Known = Mapping[str, NwFilter]
 
+OWN_TABLE = "table/reconciler"
 _ADDRESS_VARIABLES = ("IP", "IPMASK", "IPV6", "IPV6MASK")
 
 
@@ -53,6 +56,7 @@ def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
         Drift(f"port/{port}", "rules", Layer.KERNEL, None, "present")
         for port in leftover_ports(live.kernel, live.devices)
     )
+    found.extend(_supplement_drift(desired, live, host))
     marked = (_marked(drift, desired.ignore) for drift in found)
     return tuple(sorted(marked, key=lambda drift: (drift.object, drift.layer, drift.field)))
 
@@ -240,6 +244,17 @@ def _kernel_drift(
         yield from _foreign_drift(name, mac, installed.foreign(port, nic.source), shown)
         for family in installed.unheeded(known.get, reference.filter):
             yield Drift(name, f"{mac}.rules.br_netfilter.{family}", Layer.KERNEL, "on", "off")
+
+
+def _supplement_drift(desired: Desired, live: Live, host: str) -> Iterator[Drift]:
+    """Of our own table: what concerns an interface of the site is its guest's, the rest the table's."""
+    owners = {interface.mac: guest.name for guest in desired.guests_on(host) for interface in guest.interfaces}
+    for each in supplement_differences(supplement_of(desired, host), live.kernel.supplement):
+        if each.mac in owners:
+            name, field = f"guest/{owners[each.mac]}", f"{each.mac}.{each.field}"
+        else:
+            name, field = OWN_TABLE, each.field if each.mac is None else f"{each.field}.{each.mac}"
+        yield Drift(name, field, Layer.KERNEL, each.lacks, each.extra)
 
 
 def _foreign_drift(name: str, mac: str, rules: Iterable[ForeignRule], shown: set[str]) -> Iterator[Drift]:

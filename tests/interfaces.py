@@ -80,3 +80,20 @@ SPECIAL = [
     *(special(f"guest-gateway{family}", ROUTER, SERVER) for family in ("", "-ipv4")),
     *(special(f"guest-dhcp-client{f}", parameters=(("DHCPSERVER", "10.0.0.1"),)) for f in ("", "-ipv4")),
 ]
+
+INEXPRESSIBLE = {
+    "nd-na-foreign-target",
+    "nd-na-foreign-option",
+    "nd-ns-foreign-option",
+    "nd-rs-foreign-option",
+    "nd-dad-foreign-target",
+    "nd-na-foreign-second-option",
+    "nd-na-foreign-target-hop-by-hop",
+    "nd-na-foreign-target-destination",
+    "nd-na-foreign-target-fragment",
+    "nd-ns-cut",
+    "nd-na-cut",
+    "ext-hidden-message",
+    "ext-hidden-datagram",
+}
+"""Cases that leak under every filter which lets an own IPv6 address pass."""

@@ -23,6 +23,7 @@ from reconciler.model.actions import (
     RestartDaemon,
     RewriteSave,
     SetAutostart,
+    SetSupplement,
     ShutDownGuest,
     StartGuest,
     SweepPort,
@@ -33,6 +34,7 @@ from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import temporary_uuid
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.parse import parse_dump, parse_filter
+from reconciler.nwfilter.supplement import with_rules
 
 
 def is_done(action: Action, host: Host) -> bool:
@@ -146,6 +148,12 @@ def _(action: RemoveRules | RaiseLinks, host: Host) -> str:
 @surprise.register
 def _(action: SweepPort, host: Host) -> str:
     return "the port is back" if action.port in host.devices() else ""
+
+
+@surprise.register
+def _(action: SetSupplement, host: Host) -> str:
+    found = host.supplement()
+    return "" if (found.elements if found else None) == action.replaced else "the rules of nft beside libvirt's differ"
 
 
 @surprise.register
@@ -312,3 +320,10 @@ def _(action: SweepPort, host: Host) -> None:
 @perform.register
 def _(action: OpenGate, host: Host) -> None:
     open_gate(action, host)
+
+
+@perform.register
+def _(action: SetSupplement, host: Host) -> None:
+    host.set_supplement(action.wanted)
+    if host.supplement() != (None if action.wanted is None else with_rules(action.wanted)):
+        raise HostError("nft took the rules beside libvirt's, and lists others")

@@ -10,29 +10,30 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
 from reconciler.host.processes import Namespaces, run
 from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, KernelRules, Ruleset
+from reconciler.model.supplement import Element, Supplement
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
 from reconciler.nwfilter.nft_leftovers import clearing, deletions
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
+from reconciler.nwfilter.supplement import TABLE, commands
+from reconciler.nwfilter.supplement_read import CLOSED, GATE, closed_ports, parse_supplement
 
-TABLE = "reconciler"
-_SET = "closed"
+_SET = CLOSED
 
 # Before libvirt's rules: ebtables' nat PREROUTING is at -300.
 _GATE = f"""
 add table bridge {TABLE}
 add set bridge {TABLE} {_SET} {{ type ifname; }}
-add chain bridge {TABLE} gate {{ type filter hook prerouting priority -350; policy accept; }}
-flush chain bridge {TABLE} gate
-add rule bridge {TABLE} gate iifname @{_SET} drop
-add element bridge {TABLE} {_SET} {{ "PORT" }}
+add chain bridge {TABLE} {GATE} {{ type filter hook prerouting priority -350; policy accept; }}
+flush chain bridge {TABLE} {GATE}
+add rule bridge {TABLE} {GATE} iifname @{_SET} drop
+add element bridge {TABLE} {_SET} {{ PORTS }}
 """
 
 
@@ -145,31 +146,56 @@ class Kernel:
 
     def gated(self) -> frozenset[str]:
         """Ports that the gate holds closed, read back from the kernel."""
-        if TABLE not in {table["name"] for table in self._listed("table", "tables", "bridge")}:
-            return frozenset()
-        sets = self._listed("set", "table", "bridge", TABLE)
-        return frozenset(port for found in sets if found["name"] == _SET for port in found.get("elem", ()))
+        return self.own_table()[0]
 
-    def _listed(self, kind: str, *what: str) -> tuple[dict[str, Any], ...]:
-        listed = run(["nft", "-j", "list", *what], within=self._within)
-        return tuple(item[kind] for item in json.loads(listed.stdout)["nftables"] if kind in item)
+    def own_table(self) -> tuple[frozenset[str], Supplement | None]:
+        """The ports that the gate holds closed, and the supplement, by one reading."""
+        tables = json.loads(run(["nft", "-j", "list", "tables", "bridge"], within=self._within).stdout)["nftables"]
+        if TABLE not in {item["table"]["name"] for item in tables if "table" in item}:
+            return frozenset(), None
+        listed = run(["nft", "-j", "list", "table", "bridge", TABLE], within=self._within).stdout
+        try:
+            return closed_ports(listed), parse_supplement(listed)
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"what nft lists of our own table is not understood: {error!r}; nothing was done"
+            raise HostError(message) from error
+
+    def set_supplement(self, elements: Iterable[Element] | None) -> None:
+        """Put the supplement, and the gate as it is, in the place of all that our table has; None takes it away.
+
+        One transaction: every frame meets the table as it was or as it will be, the gate in both.
+        """
+        closed, _ = self.own_table()
+        text = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
+        if elements is not None:
+            text += "\n".join((f"add table bridge {TABLE}", *commands(elements), ""))
+        if closed:
+            text += _gate(closed)
+        run(["nft", "-f", "-"], stdin=text, within=self._within)
 
     def close_gate(self, port: str) -> None:
         """Drop every frame from a port, from now until `open_gate`; read back before it returns."""
-        run(["nft", "-f", "-"], stdin=_GATE.replace("PORT", port), within=self._within)
+        run(["nft", "-f", "-"], stdin=_gate({port}), within=self._within)
         if port not in self.gated():
             raise HostError(f"the gate of port {port} did not close; its filter was not touched")
 
     def open_gate(self, port: str) -> None:
-        """Let frames of a port reach libvirt's rules again; the table goes with its last port."""
-        closed = self.gated()
+        """Let frames of a port reach libvirt's rules again; it goes with its last port, and the table with it."""
+        closed, supplement = self.own_table()
         if port not in closed:
             return
-        if closed == {port}:
+        if closed != {port}:
+            command = f'delete element bridge {TABLE} {_SET} {{ "{port}" }}'
+        elif supplement is None:
             command = f"delete table bridge {TABLE}"
         else:
-            command = f'delete element bridge {TABLE} {_SET} {{ "{port}" }}'
+            gate, ports = f"chain bridge {TABLE} {GATE}", f"set bridge {TABLE} {_SET}"
+            command = f"flush {gate}\ndelete {gate}\ndelete {ports}"
         run(["nft", "-f", "-"], stdin=command + "\n", within=self._within)
+
+
+def _gate(ports: Iterable[str]) -> str:
+    return _GATE.replace("PORTS", ", ".join(f'"{port}"' for port in sorted(ports)))
 
 
 def _raised(hook: KernelChain | None, link: str, place: int) -> Iterator[str]:

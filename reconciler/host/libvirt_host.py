@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.model.probe import Probe
+from reconciler.model.supplement import Element, Supplement
 from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
@@ -87,8 +89,9 @@ class LibvirtHost:
         held = self._closure(roots)
         definitions = {f.definition.name: f.definition for f in held}
         packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
-        rules = self.rules(packets)
-        return Live(domains, held, bindings, rules, self.gated(), self.devices())
+        closed, supplement = self._kernel.own_table()
+        rules = replace(self.rules(packets), supplement=supplement)
+        return Live(domains, held, bindings, rules, closed, self.devices())
 
     def find_filter(self, name: str) -> LiveFilter | None:
         handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
@@ -201,6 +204,12 @@ class LibvirtHost:
 
     def sweep_port(self, port: str) -> None:
         self._kernel.sweep_port(port)
+
+    def supplement(self) -> Supplement | None:
+        return self._kernel.own_table()[1]
+
+    def set_supplement(self, elements: tuple[Element, ...] | None) -> None:
+        self._kernel.set_supplement(elements)
 
     def close_gate(self, port: str) -> None:
         self._kernel.close_gate(port)

@@ -23,7 +23,9 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import MANAGED_SAVE, Binding, Domain, Live, LiveFilter, Nic, SavedState
 from reconciler.model.probe import Probe
+from reconciler.model.supplement import Element, Supplement
 from reconciler.nwfilter.expand import Expected
+from reconciler.nwfilter.supplement import with_rules
 from reconciler.nwfilter.variables import closure
 
 
@@ -44,6 +46,8 @@ class MemoryHost(MemoryConnection):
     """Filters whose file cannot be written."""
     foreign: set[tuple[str, str]] = field(default_factory=set)
     """Rules of others, before all jumps: a hook's name, and the text of a rule in it."""
+    beside: Supplement | None = None
+    """What our own table has beside the gate."""
     rebuilds: dict[str, int] = field(default_factory=dict)
     silent: Callable[[MemoryHost, Probe], bool] | None = None
     """Whether a probe gets no answer; all do without it."""
@@ -56,7 +60,7 @@ class MemoryHost(MemoryConnection):
             tuple(self.domains[name] for name in sorted(self.domains)),
             tuple(self._with_file(self.filters[name]) for name in sorted(self.filters)),
             tuple(self.bindings[port] for port in sorted(self.bindings)),
-            self.rules(),
+            replace(self.rules(), supplement=self.beside),
             self.gated(),
             self.devices(),
         )
@@ -80,6 +84,14 @@ class MemoryHost(MemoryConnection):
     def rules(self, packets: bool = False) -> KernelRules:
         self._find_daemon()
         return kernel_rules(self.installed, self.foreign)
+
+    def supplement(self) -> Supplement | None:
+        return self.beside
+
+    def set_supplement(self, elements: tuple[Element, ...] | None) -> None:
+        self._write("set_supplement", "host")
+        self.beside = None if elements is None else with_rules(elements)
+        self._changed()
 
     def gated(self) -> frozenset[str]:
         return frozenset(self.closed)

@@ -9,6 +9,7 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.model.probe import Probe
+from reconciler.model.supplement import Element, Supplement
 
 
 class Host(Protocol):
@@ -78,6 +79,12 @@ class Host(Protocol):
 
     def rebuild_binding(self, port: str, owner: str, filterref: FilterRef) -> None:
         """Delete the binding of a port, where there is one, and create it again with this filter."""
+
+    def supplement(self) -> Supplement | None:
+        """What our own table has beside the gate."""
+
+    def set_supplement(self, elements: tuple[Element, ...] | None) -> None:
+        """Replace it by the rules of this version with these elements, in one instant; None takes it away."""
 
     def close_gate(self, port: str) -> None: ...
 

@@ -180,6 +180,7 @@ def _policy(entry: PolicyEntry) -> Policy:
         entry.max_down,
         Rollout(entry.rollout),
         Strategy(entry.strategy),
+        supplement=entry.supplement == "nftables",
     )
 
 

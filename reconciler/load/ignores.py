@@ -29,12 +29,14 @@ _OF_INTERFACE: _Fields = (
     (".binding.parameters.*", _RUNNING),
     (".gate", _KERNEL),
     (".rules.*", _KERNEL),
+    (".supplement.*", _KERNEL),
 )
 _OF_FILTER: _Fields = tuple((name, _STORED) for name in ("definition", "file", "chain", "priority", "entries"))
 _OF_GUARD: _Fields = tuple(
     (name, _STORED) for name in ("definition", "file", "chain", "priority", "filter", "parameters.*")
 )
 _OF_PORT: _Fields = (("rules", _KERNEL),)
+_OF_TABLE: _Fields = (("supplement", _KERNEL), ("supplement.*", _KERNEL))
 """Fields of drift and their layers. `*` at the end is anything: what a host has, and no site."""
 
 
@@ -57,6 +59,7 @@ def _in_layer(entry: IgnoreEntry) -> str:
 
 def _objects(guests: Sequence[GuestDraft], filters: FilterSet) -> Iterator[tuple[str, _Fields]]:
     yield "port/*", _OF_PORT
+    yield "table/reconciler", _OF_TABLE
     for name in (*filters.site, *filters.unclear):
         yield f"filter/{name}", _OF_FILTER + _OF_GUARD
     for guest in guests:

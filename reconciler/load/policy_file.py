@@ -71,6 +71,11 @@ class PolicyEntry(Part):
         description="How changed filters come into force. live: while guests run. restart: by staged files and one "
         "restart of libvirt's daemon, which rebuilds the rules of every guest of the host once.",
     )
+    supplement: Literal["nftables", "off"] = Field(
+        "off",
+        description="What stops the forgeries of IPv6 Neighbour Discovery that no rule of nwfilter can look at. "
+        "nftables: rules in a table of our own, beside libvirt's. off: nothing.",
+    )
 
 
 DEFAULT_POLICY = PolicyEntry.model_validate({})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import Family, ForeignRule
+from reconciler.model.supplement import Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +347,29 @@ class OpenGate:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class SetSupplement:
+    """Put the supplement in the place of all that our table has beside the gate, in one transaction of nft.
+
+    `wanted` and `replaced` are its elements, None where there is no supplement.
+    """
+
+    wanted: tuple[Element, ...] | None
+    replaced: tuple[Element, ...] | None
+
+    kind = "set-supplement"
+
+    @property
+    def target(self) -> str:
+        return "host"
+
+    def describe(self) -> str:
+        return "bring the rules of nft beside libvirt's to what the site says"
+
+    def inverse(self) -> Action:
+        return SetSupplement(self.replaced, self.wanted)
+
+
 Action = (
     DefineFilter
     | UndefineFilter
@@ -363,4 +387,5 @@ Action = (
     | VerifyPort
     | RestartDaemon
     | OpenGate
+    | SetSupplement
 )

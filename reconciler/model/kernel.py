@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.model.supplement import Supplement
 
 
 class Backend(StrEnum):
@@ -17,6 +21,7 @@ class Family(StrEnum):
     """Whose rules: of frames (`ebtables-save`, table nat), of packets (`ip[6]tables-save`, table filter), or of nft.
 
     `nft -j list ruleset` has two tables of libvirt's: of rules of frames, and of those that iptables would have.
+    The supplement is in a table of our own.
     """
 
     ETHERNET = "ethernet"
@@ -24,6 +29,7 @@ class Family(StrEnum):
     IPV6 = "ipv6"
     NFT_ETHERNET = "nft-ethernet"
     NFT_INET = "nft-inet"
+    SUPPLEMENT = "supplement"
 
     @property
     def of_nft(self) -> bool:
@@ -104,6 +110,7 @@ class KernelRules:
 
     `unheeded` are the families whose packet-level rules no bridged packet meets: br_netfilter is off for them.
     Where libvirt uses nft, `ethernet` and `inet` are its two tables, and `ipv4` and `ipv6` are None.
+    `supplement` is what our own table has beside the gate, None where it has nothing, or nobody looked.
     """
 
     ethernet: Ruleset = Ruleset()
@@ -111,6 +118,7 @@ class KernelRules:
     ipv6: Ruleset | None = None
     inet: Ruleset | None = None
     unheeded: frozenset[Family] = frozenset()
+    supplement: Supplement | None = None
 
     @property
     def backend(self) -> Backend:

@@ -12,6 +12,7 @@ from reconciler.model.actions import (
     DefineGuest,
     RestartDaemon,
     RewriteSave,
+    SetSupplement,
     ShutDownGuest,
     UndefineFilter,
 )
@@ -49,6 +50,8 @@ class Step:
                 return "write the old files back, and restart the daemon again"
             case ShutDownGuest(guest=guest):
                 return f"start guest {guest} again"
+            case SetSupplement():
+                return "put the rules of nft beside libvirt's back as they were"
             case action:
                 inverse = action.inverse()
                 return inverse.describe() if inverse else "none needed"

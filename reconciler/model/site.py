@@ -80,6 +80,7 @@ class Policy:
 
     `forbid_widening` makes `check --base` refuse a change that lets more frames through without saying why.
     `shutdown_seconds` is how long a guest may take to shut down; `max_down` how many may be down at once.
+    `supplement`: whether our own table has rules for what no rule of nwfilter can look at.
     """
 
     disruption: Disruption = Disruption.REBUILD
@@ -91,6 +92,7 @@ class Policy:
     max_down: int = 1
     rollout: Rollout = Rollout.CHEAPEST
     strategy: Strategy = Strategy.LIVE
+    supplement: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,5 +87,17 @@ def first_fragment(payload: Layer, identifier: int, *, more: bool = True) -> Lay
     return IPv6ExtHdrFragment(offset=0, m=int(more), id=identifier) / payload
 
 
+def cut_fragment(protocol: int, identifier: int) -> Layer:
+    """A first fragment that ends within destination options of 264 bytes, before what they announce."""
+    padding = bytes((protocol, 32, 1, 252)) + b"\0" * 252
+    return IPv6ExtHdrFragment(offset=0, m=1, id=identifier, nh=60) / Raw(padding)
+
+
+def first_piece(message: Layer, protocol: int, identifier: int) -> Layer:
+    """A first fragment that ends within a message, after 16 of its bytes."""
+    message.cksum = 0  # no one can compute it without the rest
+    return IPv6ExtHdrFragment(offset=0, m=1, id=identifier, nh=protocol) / Raw(bytes(message)[:16])
+
+
 def later_fragment(label: str, protocol: int, identifier: int) -> Layer:
     return IPv6ExtHdrFragment(offset=8, m=0, id=identifier, nh=protocol) / raw(label)

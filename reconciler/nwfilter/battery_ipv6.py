@@ -28,9 +28,11 @@ from reconciler.nwfilter.battery_frames import (
     ALL_NODES_MAC,
     ANYWHERE_IPV6,
     Layer,
+    cut_fragment,
     destination_options,
     ether,
     first_fragment,
+    first_piece,
     hop_by_hop,
     ipv6,
     later_fragment,
@@ -44,7 +46,7 @@ _ALL_NODES = "ff02::1"
 _ALL_ROUTERS = "ff02::2"
 _MLD_ROUTERS = "ff02::16"
 _DHCP_SERVERS = "ff02::1:2"
-_UDP = 17
+_UDP, _ICMPV6 = 17, 58
 
 
 def cases(subject: Subject) -> Iterator[BatteryCase]:
@@ -152,6 +154,11 @@ def _neighbours(subject: Subject) -> Iterator[BatteryCase]:
         yield case(f"nd-na-{address}", _nd(address, _advertisement(address, subject.mac), _ALL_NODES))
     solicitation = ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=subject.mac)
     yield case("nd-rs", _nd(subject.link_local, solicitation, _ALL_ROUTERS))
+    own = subject.global_ipv6
+    yield case("nd-rs-plain", _nd(subject.link_local, ICMPv6ND_RS(), _ALL_ROUTERS))
+    yield case("nd-na-plain", _nd(own, ICMPv6ND_NA(R=0, tgt=str(own)), _ALL_NODES))
+    nonce = ICMPv6NDOptUnknown(type=14, len=1, data=b"nonce!")
+    yield case("nd-dad-nonce", _nd(_UNSPECIFIED, ICMPv6ND_NS(tgt=str(own)) / nonce, _solicited(own)))
 
 
 def _neighbour_forgeries(subject: Subject) -> Iterator[BatteryCase]:
@@ -190,6 +197,20 @@ def _inexpressible(subject: Subject) -> Iterator[BatteryCase]:
     yield case("nd-ns-foreign-option", _solicitation(foreign, FOREIGN_MAC), _solicited(foreign))
     option = ICMPv6NDOptSrcLLAddr(lladdr=FOREIGN_MAC)
     yield case("nd-rs-foreign-option", ICMPv6ND_RS() / option, _ALL_ROUTERS)
+    probe = _nd(_UNSPECIFIED, ICMPv6ND_NS(tgt=str(foreign)), _solicited(foreign))
+    yield _case(subject, "nd", "nd-dad-foreign-target", "drop", probe, to=ALL_NODES_MAC, inexpressible=True)
+    spare = ICMPv6NDOptUnknown(type=253, len=1, data=b"\0" * 6)
+    second = ICMPv6ND_NA(R=0, S=0, O=1, tgt=str(own)) / spare / ICMPv6NDOptDstLLAddr(lladdr=FOREIGN_MAC)
+    yield case("nd-na-foreign-second-option", second)
+    claim = _advertisement(foreign, subject.mac)
+    yield case("nd-na-foreign-target-hop-by-hop", hop_by_hop(claim))
+    yield case("nd-na-foreign-target-destination", destination_options(claim))
+    yield case("nd-na-foreign-target-fragment", first_fragment(claim, 12, more=False))
+    for name, message in (("ns", _solicitation(foreign, FOREIGN_MAC)), ("na", claim)):
+        yield case(f"nd-{name}-cut", first_piece(message, _ICMPV6, 15))
+    # The first piece ends within the header before the message: only who has all pieces can tell what it is.
+    yield case("ext-hidden-message", cut_fragment(_ICMPV6, 13))
+    yield case("ext-hidden-datagram", cut_fragment(_UDP, 14))
 
 
 def _report() -> Layer:

@@ -8,11 +8,14 @@ second table sees every frame right after the first, at both places.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from reconciler.model.kernel import Family, KernelRules, Ruleset
+from reconciler.model.kernel import Family, KernelRule, KernelRules, Ruleset
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.battery import Direction, Question
 from reconciler.nwfilter.expand import Expected
 from reconciler.nwfilter.frame import Flow, Frame, Packet
+from reconciler.nwfilter.supplement_walk import SupplementWalker
 from reconciler.nwfilter.walk import Verdict, Walker
 
 OUTSIDE = "outside"
@@ -32,21 +35,29 @@ class Evaluator:
         inet: Ruleset | None = None,
         *,
         walker: Callable[[Ruleset], Walker] = Walker,
+        supplement: SupplementWalker | None = None,
     ) -> None:
+        self._supplement = supplement
         self._tables = [walker(each) for each in (ethernet, inet) if each is not None]
         self._packets = {each.family: walker(each) for each in (ipv4, ipv6) if each is not None}
 
     @classmethod
-    def of(cls, expected: Expected) -> Evaluator:
-        """The rules foretold for a port."""
-        return cls.on(expected.rules)
+    def of(cls, expected: Expected, supplement: Supplement | None = None) -> Evaluator:
+        """The rules foretold for a port, and those of the supplement where the site wants one."""
+        return cls.on(replace(expected.rules, supplement=supplement))
 
     @classmethod
-    def on(cls, rules: KernelRules, walker: Callable[[Ruleset], Walker] = Walker) -> Evaluator:
-        """The rules of one reading of a host."""
+    def on(
+        cls,
+        rules: KernelRules,
+        walker: Callable[[Ruleset], Walker] = Walker,
+        note: Callable[[str, KernelRule], None] | None = None,
+    ) -> Evaluator:
+        """The rules of one reading of a host. `note` is told of each rule of the supplement that holds."""
         ipv4 = None if Family.IPV4 in rules.unheeded else rules.ipv4
         ipv6 = None if Family.IPV6 in rules.unheeded else rules.ipv6
-        return cls(rules.ethernet, ipv4, ipv6, rules.inet, walker=walker)
+        supplement = SupplementWalker(rules.supplement, note) if rules.supplement else None
+        return cls(rules.ethernet, ipv4, ipv6, rules.inet, walker=walker, supplement=supplement)
 
     def case(self, case: Question, port: str) -> Verdict:
         """The fate of a case's frame: from the port to the outside, or the other way."""
@@ -74,6 +85,9 @@ class Evaluator:
         self, frame: Frame, hook: str, flow: Flow | None, *, source: str | None = None, target: str | None = None
     ) -> Verdict:
         """What the tables of frames say at a hook, one after the other: each must let a frame pass."""
+        if hook == "PREROUTING" and self._supplement and (rule := self._supplement.dropped_by(frame)):
+            chain, found_rule = rule
+            return Verdict(passes=False, chain=chain, rule=replace(found_rule, text=f"{chain}: {found_rule.text}"))
         found: Verdict | None = None
         for walker in self._tables:
             said = walker.verdict(frame, source, hook, out_port=target, flow=flow)

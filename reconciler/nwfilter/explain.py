@@ -21,6 +21,7 @@ from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.path import rules_of, way, with_sources
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.subjects import PORT, find_guest, find_interface, foretold, running_nic, with_neighbours
+from reconciler.nwfilter.supplement import supplement_for
 from reconciler.nwfilter.trace import parse_frame
 from reconciler.nwfilter.variables import closure
 
@@ -111,7 +112,7 @@ def as_foretold(desired: Desired) -> RulesOf:
             expected = foretold(filters, interface)
         except CannotInstantiate:
             return None
-        return (rules_of(expected), PORT) if expected else None
+        return (rules_of(expected, supplement_for(desired, interface)), PORT) if expected else None
 
     return rules
 
@@ -158,7 +159,7 @@ def trace_on_site(desired: Desired, asked: Described) -> Trace:
             "only a host knows what that does",
             hint="while the guest runs, `trace --live` judges on the rules that the kernel has for it",
         )
-    return _trace(guest, interface, asked, data, "site", (rules_of(expected), PORT))
+    return _trace(guest, interface, asked, data, "site", (rules_of(expected, supplement_for(desired, interface)), PORT))
 
 
 def trace_on_host(desired: Desired, live: Live, host: str, asked: Described) -> Trace:

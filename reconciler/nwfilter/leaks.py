@@ -12,6 +12,7 @@ from reconciler.nwfilter.battery import battery
 from reconciler.nwfilter.evaluate import Evaluator
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.subjects import PORT, foretold, with_neighbours
+from reconciler.nwfilter.supplement import supplement_for
 
 _Kind = tuple[object, ...]
 
@@ -35,7 +36,7 @@ def filter_coverage(desired: Desired) -> tuple[FilterCoverage, ...]:
             continue
         if expected is None:
             continue
-        evaluator = Evaluator.of(expected)
+        evaluator = Evaluator.of(expected, supplement_for(desired, interface))
         cases = battery(interface, neighbours)
         passing = {case.id for case in cases if evaluator.case(case, PORT).passes}
         wrong = [case for case in cases if (case.expected == "pass") != (case.id in passing)]

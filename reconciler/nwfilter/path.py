@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler.model.kernel import Family, KernelChain, KernelRule, KernelRules, Ruleset, RuleSource
+from reconciler.model.supplement import Supplement
 from reconciler.model.trace import PathStep, Way
 from reconciler.nwfilter.battery import Direction
 from reconciler.nwfilter.canonical_rules import canonical_rule
@@ -47,16 +48,20 @@ def way(rules: KernelRules, frame: Frame, direction: Direction, port: str) -> Wa
     """What becomes of a frame, and through which chains; as far as its way can be judged."""
     steps: list[PathStep] = []
     ends = (OUTSIDE, port) if direction is Direction.IN else (port, OUTSIDE)
+
+    def note(chain: str, rule: KernelRule) -> None:
+        steps.append(PathStep(Family.SUPPLEMENT, chain, rule.target, rule.text))
+
     try:
-        decided = Evaluator.on(rules, partial(_Recorder, steps)).forwarded(frame, *ends)
+        decided = Evaluator.on(rules, partial(_Recorder, steps), note).forwarded(frame, *ends)
     except UnknownMatch as unknown:
         return Way("unknown", unknown.message, tuple(steps))
     return Way("pass" if decided.passes else "drop", str(decided), tuple(steps))
 
 
-def rules_of(expected: Expected) -> KernelRules:
+def rules_of(expected: Expected, supplement: Supplement | None = None) -> KernelRules:
     """What is foretold for a port, as if it were read back."""
-    return expected.rules
+    return replace(expected.rules, supplement=supplement)
 
 
 def with_sources(rules: KernelRules, expected: Expected) -> KernelRules:

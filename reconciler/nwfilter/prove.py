@@ -14,6 +14,7 @@ from typing import ClassVar
 from reconciler.model.guest import Interface
 from reconciler.model.kernel import Backend, KernelRule, KernelRules, Ruleset
 from reconciler.model.outcome import Case
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.battery import BatteryCase, Direction, Question, Wanted, battery
 from reconciler.nwfilter.evaluate import Evaluator
 from reconciler.nwfilter.expand import expand
@@ -78,13 +79,18 @@ def structure(
 
 
 def prove(
-    ruleset: Ruleset, port: str, interface: Interface, visible: frozenset[int] = BOTH_FAMILIES
+    ruleset: Ruleset,
+    port: str,
+    interface: Interface,
+    visible: frozenset[int] = BOTH_FAMILIES,
+    supplement: Supplement | None = None,
 ) -> tuple[Case, ...]:
     """All cases of one interface: its structure, then the verdicts on its probes."""
     cases = structure(ruleset, port, interface, visible)
     if not jumps_of(ruleset, port):
         return cases
-    return (*cases, *judged(Evaluator(ruleset), port, interface.mac, probes(interface)))
+    evaluator = Evaluator.on(KernelRules(ruleset, supplement=supplement))
+    return (*cases, *judged(evaluator, port, interface.mac, probes(interface)))
 
 
 def prove_all(
@@ -123,13 +129,14 @@ def foretold_cases(
     cases: Iterable[BatteryCase],
     passed: Mapping[str, bool],
     backend: Backend = Backend.IPTABLES,
+    supplement: Supplement | None = None,
 ) -> Iterator[Case]:
     """Cases by what their frames really did; where that was foretold otherwise the rule says so."""
     try:
         expected = expand(lookup, unguarded_filterref(interface), interface.mac, "port", backend)
     except CannotInstantiate:
         expected = None
-    evaluator = Evaluator.of(expected) if expected else None
+    evaluator = Evaluator.of(expected, supplement) if expected else None
     for case in cases:
         got = "pass" if passed[case.id] else "drop"
         decided = evaluator.case(case, "port") if evaluator else None

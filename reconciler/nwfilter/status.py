@@ -11,6 +11,7 @@ from reconciler.model.kernel import Backend
 from reconciler.model.live import Live, Nic
 from reconciler.model.outcome import InterfaceProof, Proof
 from reconciler.model.site import Desired
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.battery import Address, Direction, Question, battery
 from reconciler.nwfilter.coverage import JudgedFrame, coverage
 from reconciler.nwfilter.evaluate import Evaluator
@@ -18,6 +19,7 @@ from reconciler.nwfilter.guard import interface_filterref, learns_addresses
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.prove import judged, probes, structure
 from reconciler.nwfilter.subjects import PORT, foretold, running_nic, unmentioned, with_neighbours
+from reconciler.nwfilter.supplement import supplement_for
 from reconciler.nwfilter.wanted import visible_families
 
 Filters = Mapping[str, NwFilter]
@@ -29,7 +31,9 @@ def status_of_site(desired: Desired, guests: tuple[Guest, ...], *, whole_battery
     filters = {definition.name: definition for definition in desired.filters}
     found: list[InterfaceStatus] = []
     for guest, interface, neighbours in with_neighbours(guests):
-        frames = _foretold_frames(filters, interface, _questions(interface, neighbours, whole_battery))
+        frames = _foretold_frames(
+            filters, interface, _questions(interface, neighbours, whole_battery), supplement_for(desired, interface)
+        )
         covered = _coverage(desired, interface, frames, learns=False)
         found.append(InterfaceStatus(guest.name, interface.mac, interface.filter, coverage=covered))
     return tuple(found)
@@ -64,7 +68,8 @@ class _Look:
         nic = running_nic(guest.name, interface.mac, self._live)
         reference = interface_filterref(guest.name, interface)
         if nic is None or nic.port is None:
-            frames = _foretold_frames(self._known, interface, questions, self._live.kernel.backend)
+            supplement = supplement_for(self._desired, interface)
+            frames = _foretold_frames(self._known, interface, questions, supplement, self._live.kernel.backend)
             covered = _coverage(self._desired, interface, frames, learns=False)
             return InterfaceStatus(guest.name, interface.mac, interface.filter, Proof.NOT_RUNNING, coverage=covered)
         frames = _judged_frames(self._evaluator, nic.port, interface, questions)
@@ -95,14 +100,18 @@ def _questions(interface: Interface, neighbours: tuple[Address, ...], whole: boo
 
 
 def _foretold_frames(
-    filters: Filters, interface: Interface, questions: tuple[Question, ...], backend: Backend = Backend.IPTABLES
+    filters: Filters,
+    interface: Interface,
+    questions: tuple[Question, ...],
+    supplement: Supplement | None,
+    backend: Backend = Backend.IPTABLES,
 ) -> Frames:
     """None at all where the rules are not known, or libvirt would refuse them."""
     try:
         expected = foretold(filters, interface, backend)
     except CannotInstantiate:
         return ()
-    return _judged_frames(Evaluator.of(expected), PORT, interface, questions) if expected else ()
+    return _judged_frames(Evaluator.of(expected, supplement), PORT, interface, questions) if expected else ()
 
 
 def _judged_frames(evaluator: Evaluator, port: str, interface: Interface, questions: tuple[Question, ...]) -> Frames:

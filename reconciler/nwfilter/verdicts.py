@@ -14,6 +14,7 @@ from reconciler.nwfilter.expand import Expected
 from reconciler.nwfilter.frame import Arp, Packet
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.subjects import PORT, foretold
+from reconciler.nwfilter.supplement import supplement_for
 from reconciler.nwfilter.variables import closure
 
 Key = tuple[str, str]
@@ -30,11 +31,13 @@ def verdict_changes(before: Desired, after: Desired) -> tuple[VerdictChange, ...
     old, new = _interfaces(before), _interfaces(after)
     found: list[VerdictChange] = []
     for key in sorted(old.keys() & new.keys()):
-        if _is_same(old[key], new[key], old_filters, new_filters):
+        beside = supplement_for(before, old[key]), supplement_for(after, new[key])
+        if beside[0] == beside[1] and _is_same(old[key], new[key], old_filters, new_filters):
             continue
         was, will_be = _foretold(old_filters, old[key]), _foretold(new_filters, new[key])
         if was is not None and will_be is not None:
-            found.extend(_differences(key, was, will_be, _cases(old[key], new[key])))
+            judges = Evaluator.of(was, beside[0]), Evaluator.of(will_be, beside[1])
+            found.extend(_differences(key, *judges, _cases(old[key], new[key])))
     return tuple(found)
 
 
@@ -67,9 +70,8 @@ def _cases(old: Interface, new: Interface) -> dict[bytes, BatteryCase]:
 
 
 def _differences(
-    key: Key, was: Expected, will_be: Expected, cases: Mapping[bytes, BatteryCase]
+    key: Key, before: Evaluator, after: Evaluator, cases: Mapping[bytes, BatteryCase]
 ) -> Iterator[VerdictChange]:
-    before, after = Evaluator.of(was), Evaluator.of(will_be)
     for case in cases.values():
         verdicts = [evaluator.case(case, PORT).passes for evaluator in (before, after)]
         if verdicts[0] != verdicts[1]:

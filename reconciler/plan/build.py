@@ -26,6 +26,7 @@ from reconciler.plan.reach import Reach
 from reconciler.plan.readying import following, widenings
 from reconciler.plan.refusals import Refusals
 from reconciler.plan.restarts import one_after_another, starts_last, with_owed
+from reconciler.plan.supplement import with_supplement
 
 __all__ = ["Rates", "digest", "make_plan"]
 
@@ -56,8 +57,9 @@ def make_plan(
     held = held_back(steps, lambda step: refusals.of(step) is not None, bonds(steps, filters))
     waits = tuple(refusals.waiting(step) for step in steps if step.id in held)
     chosen = ordered(step for step in steps if step.id not in held)
+    chosen, beside = with_supplement(chosen, (step for step in steps if step.id in held), ground, holds)
     notes = tuple(_notes(filters.steps, desired, reach))
-    plan = Plan(desired.source, host, chosen, (*ground.waiting, *waits), notes, ways=filters.ways)
+    plan = Plan(desired.source, host, chosen, (*ground.waiting, *waits, *beside), notes, ways=filters.ways)
     return replace(plan, digest=digest(plan))
 
 

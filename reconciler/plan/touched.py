@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.model.actions import Action, DefineFilter, RemoveRules, RestartDaemon, ShutDownGuest, StartGuest
+from reconciler.model.actions import (
+    Action,
+    DefineFilter,
+    RemoveRules,
+    RestartDaemon,
+    SetSupplement,
+    ShutDownGuest,
+    StartGuest,
+)
 from reconciler.model.live import Live
 from reconciler.model.plan import Plan
 from reconciler.plan.reach import Reach
@@ -33,5 +41,8 @@ def _touched(action: Action, live: Live, reach: Reach) -> Iterator[str]:
             yield from owners.values()
         case RemoveRules(port=port) if port in owners:
             yield owners[port]
+        case SetSupplement(wanted=wanted, replaced=replaced):
+            changed = {each.mac for each in {*(wanted or ())} ^ {*(replaced or ())}}
+            yield from (binding.owner for binding in live.bindings if binding.mac in changed)
         case _ if action.target.startswith("guest/"):
             yield action.target.removeprefix("guest/")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.model.guest import Interface
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.site import Desired
+from reconciler.model.supplement import Supplement
 
 if TYPE_CHECKING:
     from reconciler.lab.handle import Lab
@@ -21,9 +22,11 @@ def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
 
     The host itself is not touched. A case whose frame did what was not foretold says so in its rule.
     """
+    from reconciler.host.libvirt_host import open_host
     from reconciler.lab.labs import lab
     from reconciler.lab.trial import define_filters, with_stock_filters
     from reconciler.nwfilter.subjects import with_neighbours
+    from reconciler.nwfilter.supplement import supplement_of
     from reconciler.nwfilter.wanted import wanted_filters
 
     pairs = tuple(with_neighbours(desired.guests_on(host)))
@@ -31,14 +34,17 @@ def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
     with lab() as private:
         define_filters(private, wanted_filters(desired, host))
         known = with_stock_filters(private, desired.filters, (interface.filter for _, interface, _ in pairs))
+        supplement = supplement_of(desired, host)
+        if supplement is not None:
+            open_host(private.uri).set_supplement(supplement.elements)
         for guest, interface, neighbours in pairs:
-            cases = _try_interface(private, known.get, interface, neighbours)
+            cases = _try_interface(private, known.get, interface, neighbours, supplement)
             found.append(InterfaceProof(guest.name, interface.mac, "lab", cases))
     return tuple(found)
 
 
 def _try_interface(
-    private: Lab, lookup: Lookup, interface: Interface, neighbours: tuple[Address, ...]
+    private: Lab, lookup: Lookup, interface: Interface, neighbours: tuple[Address, ...], supplement: Supplement | None
 ) -> tuple[Case, ...]:
     from reconciler.lab.trial import Subject, try_frames
     from reconciler.nwfilter.battery import Direction, battery
@@ -58,4 +64,4 @@ def _try_interface(
     )
     [heard] = try_frames(private, [subject])
     passed = dict(zip([case.id for case in (*sent, *received)], (*heard.sent, *heard.received), strict=True))
-    return tuple(foretold_cases(lookup, interface, cases, passed, private.system.backend))
+    return tuple(foretold_cases(lookup, interface, cases, passed, private.system.backend, supplement))

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 from extension_headers import UNSEEN_BY_NFT
+from interfaces import INEXPRESSIBLE
 from sites import EXAMPLE
 
 from reconciler.lab.releases import choose
 
 pytestmark = pytest.mark.lab
-
-INEXPRESSIBLE = {"nd-na-foreign-target", "nd-na-foreign-option", "nd-ns-foreign-option", "nd-rs-foreign-option"}
 
 
 def verify_frames(site: Path, exit_code: int) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interfaces import filterref, interface, random_interface, shared_filters
+from interfaces import INEXPRESSIBLE, filterref, interface, random_interface, shared_filters
 from sizes import examples
 
 from reconciler.errors import UsageError
@@ -22,7 +22,6 @@ from reconciler.nwfilter.frame import Packet
 SHARED = shared_filters()
 DUAL = interface(["10.0.0.10", "10.0.1.16/29"], ["2001:db8::10", "2001:db8:5::/64"])
 FORMS = {"dual": DUAL, "ipv4": interface(["10.0.0.10"]), "ipv6": interface(ipv6=["2001:db8::10"]), "none": interface()}
-INEXPRESSIBLE = {"nd-na-foreign-target", "nd-na-foreign-option", "nd-ns-foreign-option", "nd-rs-foreign-option"}
 
 
 def verdicts(subject: Interface, cases: tuple[BatteryCase, ...]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
-from interfaces import filterref, interface, shared_filters
+from interfaces import INEXPRESSIBLE, filterref, interface, shared_filters
 from rich.console import Console
 from sites import EXAMPLE, guest_yaml, host_as_wanted, host_with, mac, site
 
@@ -37,7 +37,6 @@ from reconciler.settings import Settings
 SHARED = shared_filters()
 DUAL = interface(["10.0.0.10", "10.0.1.16/29"], ["2001:db8::10", "2001:db8:5::/64"])
 FORMS = {"dual": DUAL, "ipv4": interface(["10.0.0.10"]), "ipv6": interface(ipv6=["2001:db8::10"]), "none": interface()}
-INEXPRESSIBLE = {"nd-na-foreign-target", "nd-na-foreign-option", "nd-ns-foreign-option", "nd-rs-foreign-option"}
 GUESTS = {
     "web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]'),
     "db01": guest_yaml("db01", 2, "[10.0.0.20]", attach="direct"),

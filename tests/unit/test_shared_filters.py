@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from interfaces import ROUTER, SERVER, SHARED, SPECIAL, filterref, interface, shared_filters, special
+from interfaces import INEXPRESSIBLE, ROUTER, SERVER, SHARED, SPECIAL, filterref, interface, shared_filters, special
 
 from reconciler.model.filter import NwFilter, Rule
 from reconciler.model.guest import Interface
@@ -17,7 +17,6 @@ from reconciler.nwfilter.expand import expand
 
 FILTERS = shared_filters()
 GUEST = interface(["10.0.0.10", "10.0.1.16/29"], ["2001:db8::10", "2001:db8:5::/64"])
-INEXPRESSIBLE = {"nd-na-foreign-target", "nd-na-foreign-option", "nd-ns-foreign-option", "nd-rs-foreign-option"}
 
 
 LEAVES = {

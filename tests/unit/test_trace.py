@@ -37,6 +37,8 @@ DUAL = interface(["10.0.0.10", "10.0.1.16/29"], ["2001:db8::10", "2001:db8:5::/6
 FORMS = {"dual": DUAL, "ipv4": interface(["10.0.0.10"]), "ipv6": interface(ipv6=["2001:db8::10"]), "none": interface()}
 EXAMPLES = [line[2:58].strip() for line in GRAMMAR.partition("examples:\n")[2].splitlines()]
 VOCABULARY = sorted({*GRAMMAR.replace("[", " ").replace("]", " ").split(), "0", "44", "255", "4096", ""})
+WITHOUT_WORDS = {"nd-ns-cut", "nd-na-cut", "ext-hidden-message", "ext-hidden-datagram"}
+"""Frames that end within a header."""
 SAID = [words_of(case.data) for case in battery(DUAL)]
 GUESTS = {
     "web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]'),
@@ -54,6 +56,8 @@ class TestWords:
         for case in battery(FORMS[form]):
             words = words_of(case.data)
             again = built(words, FORMS[form], case.direction)
+            if case.id in WITHOUT_WORDS:
+                continue
             assert (words_of(again), decode(again)) == (words, case.frame), case.id
 
     @pytest.mark.parametrize("words", EXAMPLES)
