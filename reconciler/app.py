@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
-from reconciler.errors import HostError, ReconcilerError, StaleError, UsageError
+from reconciler.errors import StaleError, UsageError
 from reconciler.model.change import Proposal
 from reconciler.model.drift import Drift
 from reconciler.model.live import Live
@@ -262,6 +261,7 @@ def apply(
     from reconciler.stories import following
     from reconciler.stories.admitting import write_admission
     from reconciler.stories.holding import with_holds
+    from reconciler.stories.rounds import MOST_ROUNDS, Wanted, apply_in_rounds
 
     with exclusive(settings.var):
         desired = load_site(settings)
@@ -275,78 +275,13 @@ def apply(
                 hint="make a new plan and look at it",
             )
         with following.applying(settings, desired.source) as outcome:
-            rounds = _MOST_ROUNDS if expected_digest is None else 1
-            plan, execution, seen = _apply_in_rounds(plan, host, settings, seen, notify, allow, rounds)
+            most = MOST_ROUNDS if expected_digest is None else 1
+            plan, execution, seen = apply_in_rounds(settings, host, seen, plan, Wanted(notify, allow, most))
             outcome.take(plan, execution)
         if execution is None or execution.ok:
-            _close_interrupted_runs(settings, plan)
             _forget_old_runs(settings)
             write_admission(settings, seen)
         return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
-
-
-_MOST_ROUNDS = 4
-
-
-def _apply_in_rounds(
-    plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None, rounds: int
-) -> tuple[Plan, Execution | None, Survey]:
-    """What waited for something that a round has brought about is done in the next one, each proven by itself.
-
-    The plan with the steps of all rounds and what waits in the end; how the last round ended, with all that was done;
-    and the last look at the host.
-    """
-    whole, execution = plan, None
-    for number in range(rounds):
-        if not plan.steps:
-            break
-        before = execution.done if execution else ()
-        execution, proven = _execute(plan, host, settings, seen, notify, allow)
-        execution = replace(execution, done=(*before, *execution.done))
-        _learn(settings, execution)
-        steps = (*whole.steps, *plan.steps) if number else plan.steps
-        if not execution.ok or proven is None:
-            looked = survey(seen.desired, host, seen.host, remembered(settings))
-            return replace(whole, steps=steps), execution, replace(looked, holds=seen.holds)
-        seen, plan = proven, plan_of(proven, allow)
-        whole = replace(whole, steps=steps, waiting=plan.waiting)
-    return whole, execution, seen
-
-
-def _execute(
-    plan: Plan, host: Host, settings: Settings, seen: Survey, notify: Notify, allow: Disruption | None
-) -> tuple[Execution, Survey | None]:
-    """How it ended, and the look at the host after the last step that proved it."""
-    from reconciler.execute.executor import execute
-    from reconciler.execute.journal import Journal
-    from reconciler.stories.confirming import Confirmation
-
-    confirmation = Confirmation(settings, host, plan, seen)
-    now: Survey | None = None
-
-    def prove() -> ReconcilerError | None:
-        nonlocal now
-        now = replace(survey(seen.desired, host, plan.host, remembered(settings)), holds=seen.holds)
-        again = plan_of(now, allow)
-        waited = {(each.target, each.what) for each in plan.waiting}
-        left = [step for step in again.steps if (step.action.target, step.action.describe()) not in waited]
-        if not left:
-            return confirmation.broken()
-        return HostError(
-            f"after all steps there is still something to do: {left[0].action.describe()}, because {left[0].reason}",
-            hint="all steps were taken back; the journal holds what was done",
-        )
-
-    with Journal(settings.var / "journal", plan) as journal:
-        return execute(plan, host, journal, notify, prove), now
-
-
-def _learn(settings: Settings, execution: Execution) -> None:
-    from reconciler.plan.rates import measured
-    from reconciler.records.timings import learn_timings
-
-    with suppress(HostError):  # an estimate is not worth a failed run
-        learn_timings(settings.var, measured(execution.done, execution.timings))
 
 
 def interrupted_runs(settings: Settings) -> tuple[Run, ...]:
@@ -363,13 +298,3 @@ def _forget_old_runs(settings: Settings) -> None:
 
 
 _KEEP_DAYS = 180
-
-
-def _close_interrupted_runs(settings: Settings, plan: Plan) -> None:
-    """Not those that owe a start which still waits."""
-    from reconciler.execute.journal import close_run
-
-    waiting = {each.target for each in plan.waiting}
-    for run in interrupted_runs(settings):
-        if waiting.isdisjoint(f"guest/{guest}" for guest in run.owed()):
-            close_run(settings.var / "journal", run.name, "converged by a later run")

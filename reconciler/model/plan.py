@@ -93,20 +93,11 @@ class Way:
     possible: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Ordered steps for one host and one commit. `digest` changes with anything that the steps would do.
+class Costed:
+    """What steps cost together."""
 
-    `ways` are those that were compared, where there was more than one.
-    """
-
-    source: str
-    host: str
-    steps: tuple[Step, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
-    notes: tuple[str, ...] = ()
-    digest: str = ""
-    ways: tuple[Way, ...] = ()
+    __slots__ = ()
+    steps: tuple[Step, ...]
 
     @property
     def rebuilds(self) -> int:
@@ -119,3 +110,19 @@ class Plan:
     @property
     def disruption(self) -> Disruption:
         return max((step.disruption for step in self.steps), default=Disruption.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Costed):
+    """Ordered steps for one host and one commit. `digest` changes with anything that the steps would do.
+
+    `ways` are those that were compared, where there was more than one.
+    """
+
+    source: str
+    host: str
+    steps: tuple[Step, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    ways: tuple[Way, ...] = ()

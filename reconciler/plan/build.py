@@ -23,6 +23,7 @@ from reconciler.plan.holding import Holds
 from reconciler.plan.order import held_back, ordered
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
+from reconciler.plan.readying import following, widenings
 from reconciler.plan.refusals import Refusals
 from reconciler.plan.restarts import one_after_another, starts_last, with_owed
 from reconciler.plan.supplement import with_supplement
@@ -66,6 +67,7 @@ def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str], reach: 
     desired, live, host = ground.desired, ground.live, ground.host
     guests = tuple(filters.follow(step) for step in guest_steps(ground))
     changes = with_owed((*filters.steps, *guests), owed, ground)
+    changes = tuple(following(changes, filters.ready, filters.rollout))
     changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
     changes = starts_last(one_after_another(changes, desired.guests, desired.policy.max_down))
     return lost_first((*changes, *prune_steps(desired, live, host, changes)), reach)
@@ -76,7 +78,11 @@ def bonds(steps: tuple[Step, ...], filters: FilterPlan) -> tuple[frozenset[str],
     ids = {step.id for step in steps}
     follow = {step.id: {each.id for each in steps if step.id in each.after} for step in steps if _leads_on(step)}
     restarts = (frozenset((f"stop:{name}", f"start:{name}")) for name in _restarted(steps))
-    return (filters.rollout & ids, *(frozenset((id, *others)) for id, others in follow.items()), *restarts)
+    return (
+        (filters.rollout | widenings(filters.ready)) & ids,
+        *(frozenset((id, *others)) for id, others in follow.items()),
+        *restarts,
+    )
 
 
 def _leads_on(step: Step) -> bool:

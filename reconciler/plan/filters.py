@@ -14,6 +14,7 @@ from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
+from reconciler.plan.readying import Readied, readied
 from reconciler.plan.rollout import Change, choose, original_name, ways
 from reconciler.plan.simulated import Simulated, renamed
 
@@ -33,6 +34,7 @@ class FilterPlan:
     rollout: frozenset[str] = frozenset()
     ways: tuple[Way, ...] = ()
     aliases: Mapping[str, str] | None = None
+    ready: Readied = Readied(Live())
 
     def follow(self, step: Step) -> Step:
         """A step that follows those that stand for the definitions which it follows."""
@@ -44,6 +46,8 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     wanted = (*Tolerance(desired.ignore).filters(wanted_filters(desired, host), live), *_restored(desired, live, host))
     shared_names = {definition.name for definition in desired.filters}
     shared = tuple(definition for definition in wanted if definition.name in shared_names)
+    ready = readied(desired, live, host, {definition.name: definition for definition in wanted}, rates)
+    live = ready.live
     change = Change(shared, live, rates)
     compared = ways(change) if change.changed else ()
     simulated = Simulated(live, rates)
@@ -56,7 +60,8 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
     rollout = frozenset(step.id for step in steps)
     steps.extend(_plain_steps(wanted, live, simulated, rollout))
     aliases = chosen.aliases if chosen else {}
-    plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases)
+    steps = [*ready.steps, *steps]
+    plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases, ready)
     return replace(plan, steps=tuple(plan.follow(step) for step in steps))
 
 
@@ -80,14 +85,24 @@ def _by_name(originals: dict[str, str], live: Live) -> dict[str, str]:
 def _plain_steps(
     wanted: tuple[NwFilter, ...], live: Live, simulated: Simulated, rollout: frozenset[str]
 ) -> Iterator[Step]:
-    """Definitions that are new, that nobody uses, whose file is not as libvirt holds them, and guards."""
+    """Definitions that are new, that nobody uses, whose file is not as libvirt holds them, and guards.
+
+    A guard follows the filter that it refers to only where that changes itself: not where a roll-out of something
+    inside it switches it to copies and back, which may wait for other guests.
+    """
+    by_name = {definition.name: definition for definition in wanted}
+
+    def changes(name: str) -> bool:
+        held = live.filter(name)
+        return held is None or (name in by_name and held.definition != by_name[name])
+
     for definition in wanted:
         held = live.filter(definition.name)
         is_same = simulated.held(definition.name) == definition
         id = f"filter:{definition.name}"
         if id in rollout or (is_same and (held is None or held.file is FilterFile.SAME)):
             continue
-        after = (f"filter:{name}" for name in definition.references)
+        after = (f"filter:{name}" for name in definition.references if changes(name))
         last = f"back:{definition.name}"
         yield simulated.define(id, definition, _reason(held, is_same=is_same), (*after, *({last} & rollout)))
 

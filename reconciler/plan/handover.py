@@ -153,11 +153,12 @@ class _HandOvers:
             return None
         given_up = guard_filter(owner.key[0], less)
         simulated = Simulated(self._live, self._rates)
-        before = tuple(id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps)
+        before = [id for id in (f"filter:{less.filter}", f"back:{guard.name}") if id in self._steps]
+        before += last.after  # it has no other variables than the last one, so no other filters can do with it
         step = simulated.define(f"withdraw:{guard.name}", given_up, _WITHDRAWS, before)
         assert isinstance(step.action, DefineFilter)
         assert isinstance(last.action, DefineFilter)
         action = replace(last.action, previous_xml=step.action.xml)
         loses_family = less.filter != interface.filter
-        step = replace(step, action=replace(step.action, withdraws=True))
+        step = replace(step, action=replace(step.action, withdraws=True, previous_xml=last.action.previous_xml))
         return int(loses_family), _Withdrawal(step, {last.id: replace(last, action=action)})

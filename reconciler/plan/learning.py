@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from reconciler.model.actions import DefineFilter
 from reconciler.model.live import Live
@@ -14,10 +14,13 @@ from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.reach import Reach
 
 
-def learners(steps: Iterable[Step], desired: Desired, live: Live, host: str, reach: Reach) -> dict[str, str]:
+def learners(
+    steps: Iterable[Step], desired: Desired, live: Live, host: str, reach: Reach, ready: Container[str]
+) -> dict[str, str]:
     """Steps after which libvirt would learn an address of a running port, and the guest of that port.
 
-    The guest's own filterref comes after its filters, so what it will set does not help: the binding's counts.
+    The guest's own filterref comes after its filters, so what it will set does not help: the binding's counts, but for
+    ports that are made `ready` before.
     """
     before = {f.definition.name: f.definition for f in live.filters}
     wanted = Tolerance(desired.ignore).filters(wanted_filters(desired, host), live)
@@ -27,5 +30,7 @@ def learners(steps: Iterable[Step], desired: Desired, live: Live, host: str, rea
         for step in steps
         if isinstance(step.action, DefineFilter) and step.rebuilds
         for binding in reach.bindings(step.action.name)
-        if learns_addresses(after.get, binding.filterref) and not learns_addresses(before.get, binding.filterref)
+        if binding.port not in ready
+        and learns_addresses(after.get, binding.filterref)
+        and not learns_addresses(before.get, binding.filterref)
     }

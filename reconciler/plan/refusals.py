@@ -44,10 +44,12 @@ class Refusals:
         self._most = most
         self._policy = ground.desired.policy
         args = (ground.desired, ground.live, ground.host)
+        ready = filters.ready.ports.keys() - filters.ready.unready(steps)
         self._reasons: dict[str, _Reason] = {
             **dict.fromkeys(_circles(steps), _CIRCLE),
             **{step: _kept(holder) for step, holder in kept_elsewhere(steps, *args).items()},
-            **{step: _learned(guest) for step, guest in learners(filters.steps, *args, reach).items()},
+            **dict(_stuck(steps, filters, ground, reach)),
+            **{step: _learned(guest) for step, guest in learners(filters.steps, *args, reach, ready).items()},
             **dict(_unbuildable(steps, ground)),
             **dict(_on_hold(steps, filters, ground, reach, holds)),
             **dict(_busy(steps, ground, reach)),
@@ -152,6 +154,22 @@ def _unbuildable(steps: tuple[Step, ...], ground: Ground) -> Iterator[tuple[str,
         action = step.action
         if isinstance(action, UndefineFilter) or (isinstance(action, DefineFilter) and action.previous_xml is not None):
             yield step.id, (WaitReason.UNSUPPORTED, f"libvirt refuses every change of a filter as long as {found}")
+
+
+def _stuck(steps: tuple[Step, ...], filters: FilterPlan, ground: Ground, reach: Reach) -> Iterator[tuple[str, _Reason]]:
+    """A changed filter from which some port could not be built any more: libvirt would refuse the change."""
+    for port, lack in filters.ready.unready(steps).items():
+        binding = ground.live.binding(port)
+        if binding is None:
+            continue
+        owner = f"port {port} of guest {binding.owner}"
+        hint = f"libvirt would refuse it as long as {owner} is as it is ({lack}): give it the variable first"
+        reached = reach.closure(binding.filterref.filter)
+        names = ((s.id, s.action.name) for s in steps if isinstance(s.action, DefineFilter) and s.rebuilds)
+        concerned = {id for id, name in names if name in reached}
+        if "restart" in filters.rollout or not concerned.isdisjoint(filters.rollout):
+            concerned |= filters.rollout
+        yield from dict.fromkeys(concerned, (WaitReason.UNSUPPORTED, hint)).items()
 
 
 def _first_unbuildable(ground: Ground) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from reconciler.model.actions import VerifyPort
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Live
-from reconciler.model.plan import Step, Way
+from reconciler.model.plan import Costed, Step, Way
 from reconciler.model.site import Disruption, Policy, Rollout, Strategy
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import temporary_uuid
@@ -33,7 +33,7 @@ _NAME_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Costed):
     """One way: its steps in order, or why it cannot be.
 
     `after` is what libvirt holds when they are done; `aliases` say which step stands for a filter's definition.
@@ -44,18 +44,6 @@ class Candidate:
     after: Simulated | None = None
     impossible: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def rebuilds(self) -> int:
-        return sum(step.rebuilds for step in self.steps)
-
-    @property
-    def seconds(self) -> float:
-        return sum(step.seconds for step in self.steps)
-
-    @property
-    def disruption(self) -> Disruption:
-        return max((step.disruption for step in self.steps), default=Disruption.NONE)
 
 
 class Change:

@@ -299,3 +299,15 @@ def test_a_plan_file_is_refused_when_the_host_has_changed(desk: Desk, tmp_path: 
     refused = desk.command("apply", str(tmp_path / "plan.json"))
     assert refused.returncode == 1 and "not what the plan was made for" in refused.stderr
     assert "10.0.0.10" in desk.virsh("nwfilter-dumpxml", "guard-web01-000001")
+
+
+def test_a_filter_that_asks_for_one_more_variable_gets_it_first(desk: Desk) -> None:
+    """Guarded and not: as long as one running port lacks the variable, libvirt refuses the filter."""
+    leaf = desk.repository / "filters" / "guest-ipv4-source.xml"
+    rule = "<rule action='drop' direction='out' priority='150'><ip dstipaddr='$FORBIDDEN'/></rule>\n</filter>"
+    leaf.write_text(leaf.read_text().replace("</filter>", rule))
+    more = b"    parameters: {FORBIDDEN: [192.0.2.7, 192.0.2.8]}\n"
+    desk.commit(**{name: content + more for name, content in FIRST.items()})
+    desk.apply()
+    assert desk.document("diff")["drift"] == []
+    assert_proven(desk.lab, desk.document("verify", exit_code=int(of_nft(desk.lab))))

@@ -15,6 +15,7 @@ from adopting import (
 from sites import mac
 
 from reconciler.diff import diff
+from reconciler.host.memory import MemoryHost
 from reconciler.load import load
 from reconciler.model.actions import ChangeLiveFilterref, RebuildPort
 from reconciler.model.filter import FilterRef
@@ -69,12 +70,24 @@ class TestTheBanOnLearning:
             f"{mac(1)}.filterref.parameters.CTRL_IP_LEARNING"
         ]
 
-    def test_a_filter_that_would_make_libvirt_learn_is_not_defined(self) -> None:
+    def test_a_port_has_its_address_before_its_filter_asks_for_one(self) -> None:
         host = brownfield({"web01": ref("leaf")})
-        files = {**adopted(host).files}
-        files["filters/leaf.xml"] = chain("leaf", IP).encode()
-        files["guests/web01.yaml"] = files["guests/web01.yaml"].replace(b"ipv4: none", b"ipv4: [10.0.0.1]")
+        files = asking_for_an_address(host)
         plan = make_plan(load(files), host.inspect(), HOST)
-        assert plan.steps == ()
-        assert "libvirt would let guest web01 choose its own IP" in plan.waiting[0].hint
-        assert {waiting.target for waiting in plan.waiting} == {"filter/leaf", "guest/web01"}
+        assert [step.action.target for step in plan.steps] == ["guest/web01", "filter/leaf", "guest/web01"]
+        assert plan.waiting == ()
+
+    def test_a_filter_that_would_make_libvirt_learn_of_a_strange_guest_is_not_defined(self) -> None:
+        host = brownfield({"web01": ref("leaf"), "stranger": ref("leaf")})
+        files = asking_for_an_address(host)
+        del files["guests/stranger.yaml"]
+        plan = make_plan(load(files), host.inspect(), HOST)
+        assert "libvirt would let guest stranger choose its own IP" in plan.waiting[0].hint
+        assert "filter/leaf" not in {step.action.target for step in plan.steps}
+
+
+def asking_for_an_address(host: MemoryHost) -> dict[str, bytes]:
+    files = {**adopted(host).files}
+    files["filters/leaf.xml"] = chain("leaf", IP).encode()
+    files["guests/web01.yaml"] = files["guests/web01.yaml"].replace(b"ipv4: none", b"ipv4: [10.0.0.1]")
+    return files

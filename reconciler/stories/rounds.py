@@ -1,0 +1,122 @@
+"""The heart of an apply: plan, steps and proof, again as long as what waited can be done now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from reconciler import app
+from reconciler.app import Survey
+from reconciler.errors import HostError, ReconcilerError
+from reconciler.execute.executor import execute
+from reconciler.execute.journal import Journal, close_run
+from reconciler.execute.runs import open_runs
+from reconciler.host.protocol import Host
+from reconciler.model.actions import StartGuest
+from reconciler.model.outcome import Execution
+from reconciler.model.plan import Plan, Step
+from reconciler.model.site import Disruption
+from reconciler.plan.rates import measured
+from reconciler.records.timings import learn_timings
+from reconciler.settings import Settings
+from reconciler.stories.confirming import Confirmation
+
+MOST_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who hears of each step, what more than the policy is allowed, and how many rounds there may be."""
+
+    notify: Callable[[str, Step], None] = lambda _event, _step: None
+    allow: Disruption | None = None
+    most_rounds: int = MOST_ROUNDS
+
+
+def apply_in_rounds(
+    settings: Settings, host: Host, seen: Survey, plan: Plan, wanted: Wanted
+) -> tuple[Plan, Execution | None, Survey]:
+    """What waited for something that a round has brought about is done in the next one, each proven by itself.
+
+    The plan with the steps of all rounds and what waits in the end; how the last round ended, with all that was done
+    (None when there was nothing to do); and the last look at the host. Ended well, it closes what earlier runs left
+    open.
+    """
+    whole, execution = plan, None
+    for number in range(wanted.most_rounds):
+        if not plan.steps:
+            break
+        before = execution.done if execution else ()
+        execution, proven = _execute(settings, host, seen, plan, wanted)
+        execution = replace(execution, done=(*before, *execution.done))
+        _learn(settings, execution)
+        steps = (*whole.steps, *plan.steps) if number else plan.steps
+        if not execution.ok or proven is None:
+            return replace(whole, steps=steps), execution, _look_again(settings, host, seen)
+        seen, plan = proven, app.plan_of(proven, wanted.allow)
+        whole = replace(whole, steps=steps, waiting=plan.waiting)
+    if execution and plan.steps and wanted.most_rounds == MOST_ROUNDS:
+        error = _still_to_do(plan.steps[0], f"{MOST_ROUNDS} rounds were done and stand")
+        return whole, replace(execution, error=error), seen
+    _close_interrupted_runs(settings, whole)
+    return whole, execution, seen
+
+
+def _execute(
+    settings: Settings, host: Host, seen: Survey, plan: Plan, wanted: Wanted
+) -> tuple[Execution, Survey | None]:
+    """How it ended, and the look at the host after the last step that proved it."""
+    confirmation = Confirmation(settings, host, plan, seen)
+    now: Survey | None = None
+
+    def prove() -> ReconcilerError | None:
+        nonlocal now
+        now = _look_again(settings, host, seen)
+        again = app.plan_of(now, wanted.allow)
+        left = _not_brought_about(plan, again)
+        return _still_to_do(left[0], "all steps were taken back") if left else confirmation.broken()
+
+    with Journal(settings.var / "journal", plan) as journal:
+        return execute(plan, host, journal, wanted.notify, prove), now
+
+
+def _not_brought_about(plan: Plan, again: Plan) -> list[Step]:
+    """Steps on what this round was to settle; what it made possible elsewhere is the next one's.
+
+    A guest that it started has a new port, on which there may be other work than what was done.
+    """
+    waited = {(each.target, each.what) for each in plan.waiting}
+    started = {step.action.target for step in plan.steps if isinstance(step.action, StartGuest)}
+    settled = {step.action.target for step in plan.steps} - started
+    kinds = {(step.action.target, step.action.kind) for step in plan.steps}
+    return [
+        step
+        for step in again.steps
+        if (step.action.target in settled or (step.action.target, step.action.kind) in kinds)
+        and (step.action.target, step.action.describe()) not in waited
+    ]
+
+
+def _still_to_do(step: Step, done: str) -> HostError:
+    return HostError(
+        f"after all steps there is still something to do: {step.action.describe()}, because {step.reason}",
+        hint=f"{done}; the journal holds what was done",
+    )
+
+
+def _look_again(settings: Settings, host: Host, seen: Survey) -> Survey:
+    return replace(app.survey(seen.desired, host, seen.host, app.remembered(settings)), holds=seen.holds)
+
+
+def _learn(settings: Settings, execution: Execution) -> None:
+    with suppress(HostError):  # an estimate is not worth a failed run
+        learn_timings(settings.var, measured(execution.done, execution.timings))
+
+
+def _close_interrupted_runs(settings: Settings, plan: Plan) -> None:
+    """Not those that owe a start which still waits."""
+    waiting = {each.target for each in plan.waiting}
+    for run in open_runs(settings.var / "journal"):
+        if waiting.isdisjoint(f"guest/{guest}" for guest in run.owed()):
+            close_run(settings.var / "journal", run.name, "converged by a later run")

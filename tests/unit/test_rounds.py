@@ -1,0 +1,106 @@
+"""An apply goes on in rounds: what one makes possible is done in the next, and no round is taken back for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sites import SITE, guest_yaml, host_with, site
+
+from reconciler import app
+from reconciler.execute.journal import Journal
+from reconciler.execute.runs import open_runs
+from reconciler.host.memory import MemoryHost
+from reconciler.model.actions import ShutDownGuest
+from reconciler.model.outcome import Execution
+from reconciler.model.plan import Plan, Step
+from reconciler.model.site import Desired
+from reconciler.nwfilter.format import format_filter
+from reconciler.nwfilter.guard import temporary_uuid
+from reconciler.plan.simulated import renamed
+from reconciler.settings import Settings
+from reconciler.stories.rounds import Wanted, apply_in_rounds
+
+HOST = "kvm01"
+ALL = SITE + b"policy: {disruption: guest-restart}\n"
+
+
+def apply(host: MemoryHost, desired: Desired, var: Path) -> tuple[Plan, Execution | None]:
+    settings = Settings(uri="memory", var=var)
+    seen = app.survey(desired, host, HOST, app.remembered(settings))
+    plan, execution, _ = apply_in_rounds(settings, host, seen, app.plan_of(seen), Wanted())
+    assert execution is None or execution.ok, execution.error
+    return plan, execution
+
+
+def with_more_rules(desired: Desired, *names: str) -> Desired:
+    """Some filters say one thing twice: they are others, and let through what they did."""
+    changed = (replace(f, entries=(*f.entries, f.entries[-1])) if f.name in names else f for f in desired.filters)
+    return replace(desired, filters=tuple(changed))
+
+
+def test_a_filter_that_nobody_uses_any_more_is_redefined_though_the_restart_that_held_it_waits(tmp_path: Path) -> None:
+    text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
+    held = guest_yaml("held", 1, more="hold: true")
+    before = site({"held": held, "web01": guest_yaml("web01", 2, "[10.0.0.2]")}, text)
+    host = host_with(before)
+    free = replace(before, guests=tuple(replace(guest, hold=False) for guest in before.guests))
+    apply(host, free, tmp_path)
+    after = with_more_rules(site({"held": held, "web01": guest_yaml("web01", 2)}, text), "guest-arp", "guest-mac")
+    plan, _ = apply(host, after, tmp_path)
+    assert [step.action.target for step in plan.steps] == ["filter/guard-web01-000002", "filter/guest-arp"]
+    assert len(plan.waiting) == 1 and "guest-mac" in plan.waiting[0].what
+    assert apply(host, after, tmp_path)[1] is None
+
+
+def test_a_guest_that_was_started_has_rules_of_others_before_its_port_taken_away(tmp_path: Path) -> None:
+    guests = {"web01": guest_yaml("web01", 1, "[10.0.0.11]", more="power: running")}
+    host = host_with(site(guests, ALL), running=False)
+    host.foreign.add(("PREROUTING", "-A PREROUTING -j ACCEPT"))
+    plan, _ = apply(host, site(guests, ALL), tmp_path)
+    assert [step.action.kind for step in plan.steps][-2:] == ["start-guest", "remove-rules"]
+    assert host.foreign == set()
+
+
+def test_a_run_that_owes_a_start_which_waits_stays_open_until_the_guest_runs(tmp_path: Path) -> None:
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]"), "db01": guest_yaml("db01", 2, "[10.0.0.2]")}, ALL)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    stop = Step("stop:web01", ShutDownGuest("web01", 120, False), "a change")
+    with Journal(tmp_path / "journal", Plan("", HOST, (stop,))) as journal:
+        journal.intend(stop)
+    host.destroy_domain("web01")
+    more = {"db01": guest_yaml("db01", 2, "[10.0.0.3]", more="hold: true")}
+    after = site({"web01": guest_yaml("web01", 1, "[10.0.0.2]", attach="direct"), **more}, ALL)
+    apply(host, after, tmp_path)
+    assert not host.domains["web01"].active
+    assert [run.owed() for run in open_runs(tmp_path / "journal")] == [{"web01"}]
+    free = replace(after, guests=tuple(replace(guest, hold=False) for guest in after.guests))
+    apply(host, free, tmp_path)
+    assert host.domains["web01"].active
+    assert open_runs(tmp_path / "journal") == ()
+
+
+def test_a_copy_that_nobody_refers_to_is_dropped_whatever_else_waits(tmp_path: Path) -> None:
+    held = {"held": guest_yaml("held", 1, "[10.0.0.11]")}
+    before = site(held, ALL)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    copy = renamed(next(f for f in before.filters if f.name == "guest-arp"), "guest-arp.next-12345678", {})
+    host.define_filter(format_filter(copy, temporary_uuid(copy.name)))
+    waiting = site({"held": guest_yaml("held", 1, "[10.0.0.9]", more="hold: true")}, ALL)
+    plan, _ = apply(host, waiting, tmp_path)
+    assert [step.action.target for step in plan.steps] == [f"filter/{copy.name}"]
+    assert {each.target for each in plan.waiting} == {"filter/guard-held-000001"}
+    assert copy.name not in host.filters
+
+
+def test_an_address_changes_though_a_roll_out_inside_its_filter_waits_for_another_guest(tmp_path: Path) -> None:
+    held = {"held": guest_yaml("held", 1, "[10.0.0.11]", more="hold: true")}
+    before = site({**held, "web01": guest_yaml("web01", 2, "[10.0.0.12]")}, ALL)
+    host = host_with(before)
+    apply(host, replace(before, guests=tuple(replace(guest, hold=False) for guest in before.guests)), tmp_path)
+    after = site({**held, "web01": guest_yaml("web01", 2, "[10.0.0.13]")}, ALL)
+    plan, _ = apply(host, with_more_rules(after, "guest-arp", "guest-mac", "guest-rarp"), tmp_path)
+    assert [step.action.target for step in plan.steps] == ["filter/guard-web01-000002"]
+    assert "filter/guest-ipv4" in {each.target for each in plan.waiting}
