@@ -128,7 +128,9 @@ def claim(number: int) -> bytes:
 
     What follows a packet is no place for it: br_netfilter cuts that off.
     """
-    packet = IPv6(src=f"fe80::5054:ff:fe00:{number:x}", dst="ff02::1", hlim=255) / ICMPv6ND_NA(R=0, tgt="2001:db8:0:5::")
+    packet = IPv6(src=f"fe80::5054:ff:fe00:{number:x}", dst="ff02::1", hlim=255) / ICMPv6ND_NA(
+        R=0, tgt="2001:db8:0:5::"
+    )
     return bytes(Ether(src=mac(number), dst="33:33:00:00:00:01") / packet)
 
 
