@@ -74,7 +74,7 @@ format: $(VENV)/installed ## write the code as ruff formats it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: install ## what a run, a merge request, a rebuild and a roll-out cost, and what each filter leaks
-	@for each in noop_diff noop_run check check_base rebuild rollout leaks; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
+	@for each in noop_diff noop_run check check_base rebuild rollout leaks traffic; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
 
 install: packages $(VENV)/installed compiled
 

@@ -20,11 +20,13 @@ from reconciler.load import load
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Interface
 from reconciler.model.site import Desired
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.battery import BatteryCase, battery
 from reconciler.nwfilter.evaluate import Evaluator
 from reconciler.nwfilter.expand import expand
 from reconciler.nwfilter.guard import unguarded_filterref
 from reconciler.nwfilter.parse import parse_filter
+from reconciler.nwfilter.supplement import elements_of, with_rules
 from reconciler.source.folder import read_folder
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +119,12 @@ def judge_all(stock: Definitions) -> Iterator[Judged]:
         site = our_site(form, *addresses)
         interface = interface_of(site)
         yield judged(f"`{interface.filter}`", interface, definitions_of(site, stock))
+    for addresses in (DUAL, ONLY_IPV6):
+        site = our_site("guest", *addresses)
+        interface = interface_of(site)
+        supplement = with_rules(elements_of(interface))
+        name = f"`{interface.filter}` and the supplement"
+        yield judged(name, interface, definitions_of(site, stock), supplement)
     for addresses in (DUAL, ONLY_IPV4):
         interface = interface_of(our_site("guest", *addresses))
         parameters = tuple(parameter for parameter in interface.parameters if parameter[0] == "IP")
@@ -142,9 +150,9 @@ def definitions_of(site: Desired, stock: Definitions) -> Definitions:
     return {**stock, **{definition.name: definition for definition in site.filters}}
 
 
-def judged(name: str, interface: Interface, definitions: Definitions) -> Judged:
+def judged(name: str, interface: Interface, definitions: Definitions, supplement: Supplement | None = None) -> Judged:
     expected = expand(definitions.get, unguarded_filterref(interface), interface.mac, PORT)
-    evaluator = Evaluator.of(expected)
+    evaluator = Evaluator.of(expected, supplement)
     cases = battery(interface)
     passed = frozenset(case.id for case in cases if evaluator.case(case, PORT).passes)
     return Judged(name, families(interface), cases, passed)

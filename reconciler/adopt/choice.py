@@ -96,7 +96,9 @@ class _Trial:
         desired, errors = self._examined(entries)
         if desired is None:
             return self._at_fault(entries, errors)
-        drift = diff(desired, self._ground.live, self._ground.host)
+        found = diff(desired, self._ground.live, self._ground.host)
+        # A new guest cannot stand in our own table yet; to put it there disturbs nobody.
+        drift = [each for each in found if ".supplement." not in each.field]
         return {entry: _drifting(each) for each in reversed(drift) for entry in self._concerned(each, entries)}
 
     def _examined(self, entries: Iterable[Entry]) -> tuple[Desired | None, tuple[Problem, ...]]:

@@ -120,6 +120,8 @@ def _foreign_sources(subject: Subject) -> Iterator[BatteryCase]:
     yield case("ipv6-routed", ROUTED_IPV6)
     yield case("ipv6-foreign-link-local", subject.foreign_link_local)
     yield case("ipv6-multicast-source", "ff02::1")
+    yield case("ipv6-mapped-source", "::ffff:192.0.2.66")
+    yield case("ipv6-6to4-source", "2002:c000:242::66")
     yield case("ipv6-unspecified-source", _UNSPECIFIED)
     yield case("ipv6-unspecified-echo", _UNSPECIFIED, ICMPv6EchoRequest(data=b"ipv6-unspecified-echo"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptPrefixInfo
-from scapy.layers.l2 import ARP, LLC, STP, Dot3
+from scapy.layers.l2 import ARP, LLC, SNAP, STP, Dot3
 
 from reconciler.nwfilter.battery import FOREIGN_MAC, ROUTED_IPV4, ROUTER_MAC, BatteryCase, Direction, Subject, Wanted
 from reconciler.nwfilter.battery_frames import (
@@ -22,6 +22,7 @@ from reconciler.nwfilter.battery_frames import (
     tagged,
     udp,
 )
+from reconciler.nwfilter.frame import ETHERTYPES
 
 _GROUP = "l2"
 _BRIDGE_GROUP = "01:80:c2:00:00:00"
@@ -81,6 +82,9 @@ def _other_protocols(subject: Subject) -> Iterator[BatteryCase]:
     yield BatteryCase("l2-lldp-group", _GROUP, "drop", lldp)
     llc = Dot3(src=subject.mac, dst=ROUTER_MAC) / LLC(dsap=0xE0, ssap=0xE0) / raw("l2-llc")
     yield BatteryCase("l2-llc", _GROUP, "drop", bytes(llc))
+    code = ETHERTYPES["IPv4" if subject.ipv4 or not subject.ipv6 else "IPv6"]
+    snap = LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(code=code) / own_packet(subject, "l2-snap")
+    yield BatteryCase("l2-snap", _GROUP, "drop", bytes(Dot3(src=subject.mac, dst=ROUTER_MAC) / snap))
     for name, ethertype in _ETHERTYPES.items():
         label = f"l2-{name}"
         yield BatteryCase(label, _GROUP, "drop", ether(subject.mac, raw(label), BROADCAST_MAC, ethertype))

@@ -97,7 +97,9 @@ RULES: tuple[tuple[str, tuple[KernelRule, ...]], ...] = (
     (
         "supplement-ipv6",
         (
+            # The bulk of all frames is through here.
             _rule("ACCEPT", "ip6 nexthdr 6"),
+            _rule("ACCEPT", "ip6 nexthdr 17", "udp dport != 546"),
             _rule("ACCEPT", "frag frag-off != 0"),
             _rule("supplement-rs", "icmpv6 type 133", goto=True),
             _rule("DROP", "icmpv6 type 134", "ether saddr != @routers"),

@@ -12,10 +12,12 @@ from reconciler.lab.labs import lab as new_lab
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import Family, ForeignRule, KernelRule
 from reconciler.model.live import Domain, FilterFile, LiveFilter, Nic
+from reconciler.model.supplement import Element
 from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.leftovers import leftover_ports
 from reconciler.nwfilter.prove import port_rules
+from reconciler.nwfilter.supplement import with_rules
 
 pytestmark = pytest.mark.lab
 
@@ -417,6 +419,21 @@ def test_gates_close_and_open_port_by_port(world: World) -> None:
     assert world.host.gated() == {"vnet8"}
     world.host.open_gate("vnet8")
     assert world.host.gated() == frozenset()
+
+
+def test_the_supplement_is_read_as_it_was_set_and_leaves_gates_alone(world: World) -> None:
+    wanted = with_rules((Element("guests", mac("g1")), Element("targets", mac("g1"), "2001:db8::/64")))
+    assert world.host.supplement() is None
+    world.host.close_gate("vnet7")
+    world.host.set_supplement(wanted.elements)
+    assert world.host.supplement() == world.host.inspect().kernel.supplement == wanted
+    assert world.host.gated() == {"vnet7"}
+    world.host.open_gate("vnet7")
+    assert (world.host.supplement(), world.host.gated()) == (wanted, frozenset())
+    world.host.set_supplement(())
+    assert world.host.supplement() == with_rules(())
+    world.host.set_supplement(None)
+    assert world.host.supplement() is None
 
 
 def test_rules_of_others_are_found_and_removed_one_by_one(world: World) -> None:

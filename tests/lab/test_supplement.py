@@ -15,8 +15,9 @@ from flooding import Sender, flood
 from frames import udp_frame
 from installed import gated, nft, tools
 from interfaces import INEXPRESSIBLE, SPECIAL, filterref, random_interface, shared_filters
-from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 from settled import Host, start_guests, write_site
 from sites import SITE, guest_yaml, mac
 from sizes import examples
@@ -36,7 +37,7 @@ SHARED = shared_filters()
 ON = SITE + b"policy: {supplement: nftables}\n"
 GUESTS = {
     "web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::10"]'),
-    "db01": guest_yaml("db01", 2, "[10.0.0.20]", '["2001:db8::20"]'),
+    "db01": guest_yaml("db01", 2, "[10.0.0.20]", '["2001:db8::20", "2001:db8:0:5::/64"]'),
 }
 RATE = 1000
 
@@ -122,12 +123,21 @@ def switch(host: Host, *, on: bool) -> None:
     (Path(str(host.settings.site)) / "site.yaml").write_bytes(ON if on else SITE)
 
 
-def claim(number: int, target: str) -> bytes:
-    """A Neighbour Advertisement from a guest's own link-local address; its end gives way to a frame's number."""
-    source = f"fe80::5054:ff:fe00:{number:x}"
-    message = ICMPv6ND_NA(R=0, O=1, tgt=target) / ICMPv6NDOptDstLLAddr(lladdr=mac(number))
-    packet = IPv6(src=source, dst="ff02::1", hlim=255) / message
-    return bytes(Ether(src=mac(number), dst="33:33:00:00:00:01") / packet) + b"\0" * 8
+def claim(number: int) -> bytes:
+    """A Neighbour Advertisement for an address of db01's prefix; the end of the target gives way to a frame's number.
+
+    What follows a packet is no place for it: br_netfilter cuts that off.
+    """
+    packet = IPv6(src=f"fe80::5054:ff:fe00:{number:x}", dst="ff02::1", hlim=255) / ICMPv6ND_NA(
+        R=0, tgt="2001:db8:0:5::"
+    )
+    return bytes(Ether(src=mac(number), dst="33:33:00:00:00:01") / packet)
+
+
+def probe(number: int, target: str) -> bytes:
+    """Duplicate address detection; the end of its nonce gives way to a frame's number."""
+    message = ICMPv6ND_NS(tgt=target) / Raw(b"\x0e\x01nonce!")
+    return bytes(Ether(src=mac(number), dst="33:33:00:00:00:01") / IPv6(src="::", dst="ff02::1", hlim=255) / message)
 
 
 def table(host: Host) -> Supplement | None:
@@ -136,8 +146,8 @@ def table(host: Host) -> Supplement | None:
 
 def test_on_and_off_while_frames_run(host: Host) -> None:
     """A kept stream loses nothing through the change; a forged one passes while it is off and never while it is on."""
-    kept = Sender(host.port("db01"), RATE, {"kept": udp_frame(mac(2), "2001:db8::20"), "own": claim(2, "2001:db8::20")})
-    forger = Sender(host.port("web01"), RATE, {"forged": claim(1, "2001:db8::20")})
+    kept = Sender(host.port("db01"), RATE, {"kept": udp_frame(mac(2), "2001:db8::20"), "own": claim(2)})
+    forger = Sender(host.port("web01"), RATE, {"forged": claim(1)})
     with flood(host.lab, kept, forger) as while_on:
         assert host.drift() == ()
         host.converge()
@@ -158,8 +168,8 @@ def test_on_and_off_while_frames_run(host: Host) -> None:
 
 
 def test_a_changed_address_opens_nothing_and_keeps_what_is_kept(host: Host) -> None:
-    kept = Sender(host.port("db01"), RATE, {"own": claim(2, "2001:db8::20")})
-    frames = {"forged": claim(1, "2001:db8::20"), "kept": claim(1, "fe80::5054:ff:fe00:1")}
+    kept = Sender(host.port("db01"), RATE, {"own": claim(2)})
+    frames = {"forged": claim(1), "kept": probe(1, "fe80::5054:ff:fe00:1")}
     host.write({"web01": guest_yaml("web01", 1, "[10.0.0.10]", '["2001:db8::11"]')})
     with flood(host.lab, kept, Sender(host.port("web01"), RATE, frames)) as counted:
         host.converge()

@@ -37,6 +37,18 @@ def test_the_example_site_leaks_what_nwfilter_cannot_express_and_nothing_else() 
     assert {case["expected"] for case in cases} == {"pass", "drop"}
 
 
+def test_with_the_supplement_the_example_site_leaks_nothing(tmp_path: Path) -> None:
+    site = tmp_path / "state"
+    shutil.copytree(EXAMPLE, site, ignore=shutil.ignore_patterns("examples"))
+    text = (site / "site.yaml").read_text()
+    assert "supplement: off" in text
+    (site / "site.yaml").write_text(text.replace("supplement: off", "supplement: nftables"))
+    unseen = UNSEEN_BY_NFT if choose().of_nft else frozenset()
+    cases = verify_frames(site, int(bool(unseen)))
+    assert {case["case"] for case in cases if case["got"] != case["expected"]} <= unseen
+    assert not [case for case in cases if "foretold otherwise" in case["rule"]]
+
+
 def test_a_filter_that_leaks_is_found_by_its_frames(tmp_path: Path) -> None:
     site = tmp_path / "state"
     shutil.copytree(EXAMPLE, site, ignore=shutil.ignore_patterns("examples"))

@@ -7,9 +7,10 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
+from adopting import adopted, reasons
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sites import SITE, guest_yaml, host_as_wanted, mac, site
+from sites import EXAMPLE, SITE, guest_yaml, host_as_wanted, mac, site
 from sizes import examples
 
 from reconciler.diff import diff
@@ -25,6 +26,7 @@ from reconciler.model.site import Desired
 from reconciler.model.supplement import Element, Supplement
 from reconciler.nwfilter.supplement import supplement_of
 from reconciler.plan.build import make_plan
+from reconciler.source.folder import read_folder
 
 ON = SITE + b"policy: {supplement: nftables}\n"
 A = guest_yaml("a", 1, "[10.0.0.11]", '["2001:db8::11"]')
@@ -215,3 +217,11 @@ def test_every_address_of_the_site_is_there_before_its_guest() -> None:
     wanted = supplement_of(on(), HOST)
     assert targets(wanted, 1) == {"2001:db8::11/128", "fe80::5054:ff:fe00:1/128"}
     assert all(IPv6Network(each) for each in targets(wanted, 2))
+
+
+def test_a_guest_is_adopted_although_the_table_does_not_have_it_yet() -> None:
+    host = without_it(on(a=A, b=guest_yaml("b", 2, "[10.0.0.12]", '["2001:db8::12"]', attach="direct")))
+    host.beside = supplement_of(on(a=A), HOST)
+    filters = {path: content for path, content in read_folder(EXAMPLE).items() if path.startswith("filters/")}
+    done = adopted(host, {"site.yaml": ON, **filters, "guests/a.yaml": A})
+    assert "guests/b.yaml" in done.files, reasons(done)

@@ -150,7 +150,7 @@ ODD = [
 ]
 """What own guests may send beside the battery, and one whose headers break off."""
 
-FAST_PATH = ("supplement-ipv6", 0)
+FAST_PATH = {("supplement-ipv6", 0), ("supplement-ipv6", 1)}
 
 
 def test_what_own_guests_may_send_beside_the_battery_passes() -> None:
@@ -171,7 +171,7 @@ def test_every_rule_decides_some_frame(rule: tuple[str, int]) -> None:
     changes = [
         f for f in frames if whole.forwarded(f, "p0", OUTSIDE).passes != without.forwarded(f, "p0", OUTSIDE).passes
     ]
-    assert changes or rule == FAST_PATH
+    assert changes or rule in FAST_PATH
 
 
 def advertisement(source: IPv6Address, target: IPv6Address, mac: str, *, mac_of_frame: str = MAC) -> bytes:
