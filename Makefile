@@ -23,7 +23,7 @@ SPLIT_PACKAGES := libvirt-daemon-driver-nwfilter libvirt-daemon-log libvirt-daem
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo scenes fuzz test test-full test-matrix capture debootstrap check lint format bench install packages rights clean
+.PHONY: help demo scenes fuzz test test-full test-matrix capture debootstrap check lint format bench install compiled packages rights clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,7 +62,7 @@ capture: install debootstrap ## write the rules that other releases of libvirt m
 debootstrap: rights
 	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq debootstrap >/dev/null; }
 
-check: $(VENV)/installed lint ## format, lint, types, layers, unit and golden tests: no host and no server needed
+check: compiled lint ## format, lint, types, layers, unit and golden tests: no host and no server needed
 	@$(BIN)/python -m pytest -q -n auto -p no:cacheprovider -m "not lab and not server"
 
 lint: $(VENV)/installed ## ruff and mypy --strict
@@ -76,7 +76,12 @@ format: $(VENV)/installed ## write the code as ruff formats it
 bench: install ## what a run, a merge request, a rebuild and a roll-out cost, and what each filter leaks
 	@for each in noop_diff noop_run check check_base rebuild rollout leaks traffic; do echo "== bench/$$each.py"; $(SUDO) $(CURDIR)/$(BIN)/python bench/$$each.py; done
 
-install: packages $(VENV)/installed
+install: packages $(VENV)/installed compiled
+
+# Nobody but this target writes byte code, so that no file of root's is left in a checkout; without it each process of
+# the suite would compile all modules again.
+compiled: $(VENV)/installed
+	@$(BIN)/python -m compileall -q reconciler
 
 packages: rights
 	@missing=$$(for p in $(PACKAGES); do \
