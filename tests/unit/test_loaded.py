@@ -23,7 +23,7 @@ from reconciler.settings import Settings
 from reconciler.source.folder import look_at_folder
 
 EXAMPLE = Path(__file__).parent.parent.parent / "state"
-SITES = [EXAMPLE, *sorted(Path(__file__).parent.parent.glob("golden/*/desired"))]
+SITES = [EXAMPLE, *sorted(Path(__file__).parent.parent.glob("golden/plans/*/desired"))]
 POLICY = """
 policy:
   windows: [{days: [sat, sun], from: "02:00", to: "04:00", tz: Asia/Tokyo, allow: guest-restart}]
