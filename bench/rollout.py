@@ -200,7 +200,9 @@ def compared(seconds: dict[str, list[float]]) -> dict[str, Any]:
 
 def prepared_apply(rollout: Rollout) -> Callable[[int], None]:
     def change(number: int) -> None:
-        text = GUEST.format(name="g1", mac=mac(1), number=100 + number).replace("ipv6: none", f'ipv6: ["{IPV6}1"]')
+        text = GUEST.format(name="g1", mac=mac(1), address=f"10.0.0.{100 + number}").replace(
+            "ipv6: none", f'ipv6: ["{IPV6}1"]'
+        )
         (rollout.site / "guests/g1.yaml").write_text(text)
         rollout.apply()
 

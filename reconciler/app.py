@@ -97,10 +97,19 @@ def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mend
 
 
 def load_site(settings: Settings) -> Desired:
-    from reconciler.load import load
+    """The valid site; what this program has found valid before, byte for byte, is not examined again."""
+    from reconciler.records.loaded import loaded_key, read_loaded, write_loaded
 
     found = read_site(settings)
-    return load(found.files, found.commit, found.odd)
+    key = loaded_key(found.files, found.commit, found.odd)
+    known = read_loaded(settings.var, key)
+    if known is not None:
+        return known
+    from reconciler.load import load
+
+    desired = load(found.files, found.commit, found.odd)
+    write_loaded(settings.var, key, desired)
+    return desired
 
 
 def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:

@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "units": set(),
     "admission": {"admission", "host"},
     "publish": {"publish", "git", "model", "errors"},
-    "records": {"records", "errors"},
+    "records": {"records", "model", "errors"},
     "execute": {"execute", "host", "nwfilter", "domain", "model", "errors"},
     "lab": {"lab", "host", "nwfilter", "domain", "model", "errors"},
     "settings": {"load", "errors"},
