@@ -21,7 +21,7 @@ from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
 from reconciler.nwfilter.nft_leftovers import clearing, deletions
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
-from reconciler.nwfilter.supplement import TABLE, commands
+from reconciler.nwfilter.supplement import TABLE, changes, commands, with_rules
 from reconciler.nwfilter.supplement_read import CLOSED, GATE, closed_ports, parse_supplement
 
 _SET = CLOSED
@@ -161,16 +161,21 @@ class Kernel:
             raise HostError(message) from error
 
     def set_supplement(self, elements: Iterable[Element] | None) -> None:
-        """Put the supplement, and the gate as it is, in the place of all that our table has; None takes it away.
+        """Give the supplement these elements, or take it away.
 
-        One transaction: every frame meets the table as it was or as it will be, the gate in both.
+        One transaction: every frame meets the table as it was or as it will be, the gate in both. What stays is not
+        touched: a frame that is looked up while a set is replaced would be found in neither.
         """
-        closed, _ = self.own_table()
-        text = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
-        if elements is not None:
-            text += "\n".join((f"add table bridge {TABLE}", *commands(elements), ""))
-        if closed:
-            text += _gate(closed)
+        closed, found = self.own_table()
+        wanted = None if elements is None else with_rules(elements)
+        if found and wanted and found.rules == wanted.rules and not found.others:
+            text = "\n".join((*changes(found.elements, wanted.elements), ""))
+        else:
+            text = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
+            if wanted is not None:
+                text += "\n".join((f"add table bridge {TABLE}", *commands(wanted.elements), ""))
+            if closed:
+                text += _gate(closed)
         run(["nft", "-f", "-"], stdin=text, within=self._within)
 
     def close_gate(self, port: str) -> None:

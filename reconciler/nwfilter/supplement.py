@@ -152,15 +152,26 @@ def commands(elements: Iterable[Element]) -> Iterator[str]:
     """nft's commands that make all of it in a table that has none of it."""
     place = f"bridge {TABLE}"
     yield from (f"add set {place} {name} {{ {kind} }}" for name, kind in SETS.items())
-    listed: dict[str, list[str]] = {}
-    for element in elements:
-        listed.setdefault(element.set, []).append(_nft_element(element))
-    yield from (f"add element {place} {name} {{ {', '.join(each)} }}" for name, each in listed.items())
+    yield from _on_elements("add", elements)
     # Before libvirt's rules, and after the gate: ebtables' nat PREROUTING is at -300.
     base = "{ type filter hook prerouting priority -340; policy accept; }"
     yield from (f"add chain {place} {name} {base if name == HOOK else ''}".rstrip() for name, _ in RULES)
     for name, rules in RULES:
         yield from (f"add rule {place} {name} {_nft_text(rule)}" for rule in rules)
+
+
+def changes(found: Iterable[Element], wanted: Iterable[Element]) -> Iterator[str]:
+    """nft's commands that bring a table with our rules from one set of facts to another."""
+    before, after = set(found), set(wanted)
+    yield from _on_elements("delete", sorted(before - after))
+    yield from _on_elements("add", sorted(after - before))
+
+
+def _on_elements(verb: str, elements: Iterable[Element]) -> Iterator[str]:
+    listed: dict[str, list[str]] = {}
+    for element in elements:
+        listed.setdefault(element.set, []).append(_nft_element(element))
+    yield from (f"{verb} element bridge {TABLE} {name} {{ {', '.join(each)} }}" for name, each in listed.items())
 
 
 def _nft_text(rule: KernelRule) -> str:

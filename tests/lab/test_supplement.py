@@ -162,7 +162,7 @@ def test_on_and_off_while_frames_run(host: Host) -> None:
     for counted in (while_on, turned_off, turned_on):
         assert counted.overrun == 0
         assert counted.lost("kept", "own") == {"kept": 0, "own": 0}
-        assert counted.flows["kept"][0] > 100 < counted.flows["forged"][0]
+        assert counted.flows["kept"][0] > 20 < counted.flows["forged"][0]
     assert while_on.heard("forged") == {"forged": 0}
     assert turned_off.heard("forged")["forged"] > 0 < turned_on.heard("forged")["forged"]
 
@@ -174,7 +174,7 @@ def test_a_changed_address_opens_nothing_and_keeps_what_is_kept(host: Host) -> N
     with flood(host.lab, kept, Sender(host.port("web01"), RATE, frames)) as counted:
         host.converge()
     assert counted.overrun == 0
-    assert counted.heard("forged") == {"forged": 0} and counted.flows["forged"][0] > 100
+    assert counted.heard("forged") == {"forged": 0} and counted.flows["forged"][0] > 20
     assert counted.lost("own", "kept") == {"own": 0, "kept": 0}
 
 
