@@ -23,7 +23,7 @@ from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
 from reconciler.nwfilter.installed import Installed, are_all_missing
 from reconciler.nwfilter.leftovers import leftover_ports
-from reconciler.nwfilter.supplement import supplement_of
+from reconciler.nwfilter.supplement import OBJECT, supplement_of
 from reconciler.nwfilter.supplement_compare import supplement_differences
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
@@ -32,7 +32,6 @@ from reconciler.nwfilter.wanted import wanted_filters
 Tree = dict[str, Any]
 Known = Mapping[str, NwFilter]
 
-OWN_TABLE = "table/reconciler"
 _ADDRESS_VARIABLES = ("IP", "IPMASK", "IPV6", "IPV6MASK")
 
 
@@ -253,7 +252,7 @@ def _supplement_drift(desired: Desired, live: Live, host: str) -> Iterator[Drift
         if each.mac in owners:
             name, field = f"guest/{owners[each.mac]}", f"{each.mac}.{each.field}"
         else:
-            name, field = OWN_TABLE, each.field if each.mac is None else f"{each.field}.{each.mac}"
+            name, field = OBJECT, each.field if each.mac is None else f"{each.field}.{each.mac}"
         yield Drift(name, field, Layer.KERNEL, each.lacks, each.extra)
 
 

@@ -24,16 +24,14 @@ from reconciler.nwfilter.nftables import has_tables, parse_nftables
 from reconciler.nwfilter.supplement import TABLE, changes, commands, with_rules
 from reconciler.nwfilter.supplement_read import CLOSED, GATE, closed_ports, parse_supplement
 
-_SET = CLOSED
-
 # Before libvirt's rules: ebtables' nat PREROUTING is at -300.
 _GATE = f"""
 add table bridge {TABLE}
-add set bridge {TABLE} {_SET} {{ type ifname; }}
+add set bridge {TABLE} {CLOSED} {{ type ifname; }}
 add chain bridge {TABLE} {GATE} {{ type filter hook prerouting priority -350; policy accept; }}
 flush chain bridge {TABLE} {GATE}
-add rule bridge {TABLE} {GATE} iifname @{_SET} drop
-add element bridge {TABLE} {_SET} {{ PORTS }}
+add rule bridge {TABLE} {GATE} iifname @{CLOSED} drop
+add element bridge {TABLE} {CLOSED} {{ PORTS }}
 """
 
 
@@ -190,11 +188,11 @@ class Kernel:
         if port not in closed:
             return
         if closed != {port}:
-            command = f'delete element bridge {TABLE} {_SET} {{ "{port}" }}'
+            command = f'delete element bridge {TABLE} {CLOSED} {{ "{port}" }}'
         elif supplement is None:
             command = f"delete table bridge {TABLE}"
         else:
-            gate, ports = f"chain bridge {TABLE} {GATE}", f"set bridge {TABLE} {_SET}"
+            gate, ports = f"chain bridge {TABLE} {GATE}", f"set bridge {TABLE} {CLOSED}"
             command = f"flush {gate}\ndelete {gate}\ndelete {ports}"
         run(["nft", "-f", "-"], stdin=command + "\n", within=self._within)
 

@@ -13,6 +13,7 @@ from reconciler.load.siteview import SiteView
 from reconciler.model.drift import Layer
 from reconciler.model.guest import guard_name
 from reconciler.model.ignore import Ignore
+from reconciler.nwfilter.supplement import OBJECT
 
 _STORED, _SAVED, _RUNNING, _KERNEL = (Layer.PERSISTENT,), (Layer.SAVED,), (Layer.LIVE,), (Layer.KERNEL,)
 _XML = (Layer.PERSISTENT, Layer.LIVE)
@@ -59,7 +60,7 @@ def _in_layer(entry: IgnoreEntry) -> str:
 
 def _objects(guests: Sequence[GuestDraft], filters: FilterSet) -> Iterator[tuple[str, _Fields]]:
     yield "port/*", _OF_PORT
-    yield "table/reconciler", _OF_TABLE
+    yield OBJECT, _OF_TABLE
     for name in (*filters.site, *filters.unclear):
         yield f"filter/{name}", _OF_FILTER + _OF_GUARD
     for guest in guests:

@@ -20,6 +20,8 @@ from reconciler.model.site import Desired
 from reconciler.model.supplement import Element, Supplement
 
 TABLE = "reconciler"
+OBJECT = f"table/{TABLE}"
+"""As drift and ignore rules name it."""
 HOOK = "supplement"
 GUESTS, ROUTERS, DHCPV6_SERVERS, TARGETS, OPTIONS = "guests", "routers", "dhcpv6_servers", "targets", "options"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import cached_property
+from ipaddress import IPv6Network
 
 from reconciler.model.kernel import Condition, KernelRule
 from reconciler.model.supplement import Supplement
@@ -79,8 +80,6 @@ class SupplementWalker:
 
 
 def _span(value: str) -> tuple[int, int]:
-    from ipaddress import IPv6Network
-
     network = IPv6Network(value)
     return int(network[0]), int(network[-1])
 
@@ -167,7 +166,7 @@ class _Fields:
     def icmp_type(self) -> int | None:
         if self.protocol != _ICMPV6:
             return None
-        return self._transport_bits(0, 8) if self._data is not None else self._decoded(0)
+        return self._transport_bits(0, 8) if self._data is not None else self._decoded()
 
     @property
     def destination_port(self) -> int | None:
@@ -181,7 +180,7 @@ class _Fields:
 
     def _transport_bits(self, offset: int, length: int) -> int | None:
         if self._data is None:
-            return self._decoded(offset) if (offset, length) == (0, 8) else self._refuse(f"@th,{offset},{length}")
+            return self._decoded() if (offset, length) == (0, 8) else self._refuse(f"@th,{offset},{length}")
         start = self._headers[1]
         if start is None:
             return None
@@ -189,7 +188,7 @@ class _Fields:
         found = self._data[first : first + length // 8]
         return int.from_bytes(found) if len(found) * 8 == length else None
 
-    def _decoded(self, _offset: int) -> int | None:
+    def _decoded(self) -> int | None:
         """The transport's first byte where it is known, any where only that there is one."""
         if self._packet is None:
             return None

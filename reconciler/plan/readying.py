@@ -186,7 +186,7 @@ def following(steps: tuple[Step, ...], ready: Readied, rollout: frozenset[str]) 
     planned = {step.id for step in steps}
     before = sorted(planned & {id for port in ready.ports.values() for id in port.mended_by})
     changes = rollout | ready.changes
-    for step in without_gone_ports(steps, before):
+    for step in _without_gone_ports(steps, before):
         if step.id in before:
             yield replace(step, after=tuple(id for id in step.after if id not in changes))
         elif step.id in changes:
@@ -197,7 +197,7 @@ def following(steps: tuple[Step, ...], ready: Readied, rollout: frozenset[str]) 
             yield step
 
 
-def without_gone_ports(steps: tuple[Step, ...], before: Container[str]) -> tuple[Step, ...]:
+def _without_gone_ports(steps: tuple[Step, ...], before: Container[str]) -> tuple[Step, ...]:
     """A canary cannot be proven on the port of a guest that has been stopped; who followed it follows what it did."""
     gone = {s.id: s.after for s in steps if isinstance(s.action, VerifyPort) and f"stop:{s.action.guest}" in before}
 

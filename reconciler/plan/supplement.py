@@ -13,11 +13,10 @@ from reconciler.model.drift import Layer
 from reconciler.model.guest import Guest, guard_name
 from reconciler.model.plan import Step, Waiting, WaitReason
 from reconciler.model.supplement import Element
-from reconciler.nwfilter.supplement import GUESTS, OPTIONS, supplement_of, with_rules
+from reconciler.nwfilter.supplement import GUESTS, OBJECT, OPTIONS, supplement_of, with_rules
 from reconciler.plan.ground import Ground
 from reconciler.plan.holding import HOST, Holds, is_suspended
 
-OBJECT = "table/reconciler"
 _Elements = frozenset[Element]
 
 

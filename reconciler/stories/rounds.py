@@ -11,7 +11,6 @@ from reconciler.app import Survey
 from reconciler.errors import HostError, ReconcilerError
 from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal, close_run
-from reconciler.execute.runs import open_runs
 from reconciler.host.protocol import Host
 from reconciler.model.actions import StartGuest
 from reconciler.model.outcome import Execution
@@ -117,6 +116,6 @@ def _learn(settings: Settings, execution: Execution) -> None:
 def _close_interrupted_runs(settings: Settings, plan: Plan) -> None:
     """Not those that owe a start which still waits."""
     waiting = {each.target for each in plan.waiting}
-    for run in open_runs(settings.var / "journal"):
+    for run in app.interrupted_runs(settings):
         if waiting.isdisjoint(f"guest/{guest}" for guest in run.owed()):
             close_run(settings.var / "journal", run.name, "converged by a later run")
