@@ -6,31 +6,28 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from reconciler.errors import StaleError, UsageError
-from reconciler.model.change import Proposal
-from reconciler.model.drift import Drift
-from reconciler.model.live import Live
-from reconciler.model.outcome import Case, InterfaceProof
-from reconciler.model.plan import Plan, Step
-from reconciler.model.site import Desired, Disruption
-from reconciler.plan.holding import Holds
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
     from reconciler.execute.runs import Run
     from reconciler.host.protocol import Host
     from reconciler.load.mending import Mending
+    from reconciler.model.change import Proposal
     from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
-    from reconciler.model.outcome import Execution
+    from reconciler.model.drift import Drift
+    from reconciler.model.live import Live
+    from reconciler.model.outcome import Case, Execution, InterfaceProof
+    from reconciler.model.plan import Plan, Step
+    from reconciler.model.site import Desired, Disruption
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
+    from reconciler.plan.holding import Holds
     from reconciler.source.snapshot import Snapshot
 
-Notify = Callable[[str, Step], None]
-Address = IPv4Address | IPv6Address
+    Notify = Callable[[str, Step], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +116,7 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     """
     from reconciler.diff import changes
     from reconciler.load import examine
+    from reconciler.model.change import Proposal
     from reconciler.nwfilter.verdicts import verdict_changes
     from reconciler.source.base import messages_since, read_base
 
@@ -200,6 +198,7 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
 
     The core cases need nothing; the whole battery needs scapy, and raises `UsageError` where it is not installed.
     """
+    from reconciler.model.outcome import InterfaceProof
     from reconciler.nwfilter.prove import prove, prove_all
     from reconciler.nwfilter.subjects import running_nic, unmentioned, with_neighbours
     from reconciler.nwfilter.wanted import visible_families

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError, did_you_mean
-from reconciler.model.coverage import Unmanaged
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.kernel import Backend
 from reconciler.model.live import Live, Nic
 from reconciler.model.site import Desired
-from reconciler.nwfilter.battery import Address
 from reconciler.nwfilter.expand import Expected, expand
 from reconciler.nwfilter.guard import unguarded_filterref
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
+
+if TYPE_CHECKING:
+    from reconciler.model.coverage import Unmanaged
+    from reconciler.nwfilter.battery import Address
 
 PORT = "port"
 """The port of rules that are foretold without a host."""
@@ -46,6 +49,8 @@ def unmentioned(guest: Guest, live: Live) -> Iterator[Nic]:
 
 def unmanaged(desired: Desired, live: Live, host: str) -> Unmanaged:
     """What a host has beside its part of the site."""
+    from reconciler.model.coverage import Unmanaged
+
     guests = desired.guests_on(host)
     names = {guest.name for guest in guests}
     wanted = {definition.name for definition in wanted_filters(desired, host)} | STOCK_FILTERS.keys()

@@ -6,7 +6,6 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from reconciler.model.filter import FilterRef, Match, NwFilter, Rule
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role
@@ -58,5 +57,7 @@ def from_plain(value: Any) -> Any:
         return _BY_VALUE[name](content)
     made = _BY_FIELDS[name](*map(from_plain, content))
     if isinstance(made, Window):
+        from zoneinfo import ZoneInfo
+
         ZoneInfo(made.zone)  # a zone may have left the machine since
     return made

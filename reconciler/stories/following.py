@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import HostTimeout, RefusedCommit, SourceError
-from reconciler.model.plan import WaitReason
 from reconciler.records.commits import (
     Verified,
     begin,
@@ -108,6 +107,8 @@ class Outcome:
     def take(self, plan: Plan, execution: Execution | None) -> None:
         self.applied = execution is None or execution.ok
         unknown = execution is not None and (execution.unreverted or isinstance(execution.error, HostTimeout))
+        from reconciler.model.plan import WaitReason
+
         self.known = not unknown and not any(each.why is WaitReason.RELEASE for each in plan.waiting)
 
 

@@ -15,14 +15,14 @@ from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, print_docum
 DEFAULT_FOLDER = Path("state")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_adopt_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("guests", metavar="GUEST", nargs="*", help="only these guests (all that libvirt has)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the site's folder, made where there is none (./state)")
     parser.add_argument("--force", action="store_true", help="replace files of guests and filters that are there")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where something was left out")
 
 
-def run(arguments: Arguments) -> int:
+def adopt(arguments: Arguments) -> int:
     settings = settle(arguments)
     folder: Path = arguments.out or settings.site or DEFAULT_FOLDER
     done = adopting.adopt(settings, arguments.guests, folder, force=arguments.force)

@@ -12,7 +12,7 @@ from reconciler.errors import UsageError
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
 from reconciler.settings import Settings, settle
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, print_json
 
 if TYPE_CHECKING:
     from reconciler.load.mending import Mending
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from reconciler.model.site import Desired
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="REF", help="show what changes since that commit of the site's repository")
     parser.add_argument("--fix", action="store_true", help="mend in the site's folder what has one correction")
     parser.add_argument("--dry-run", action="store_true", help="with --fix: show a diff, and write nothing")
 
 
-def run(arguments: Arguments) -> int:
+def check(arguments: Arguments) -> int:
     from reconciler.load import examine
 
     settings = settle(arguments)
@@ -125,3 +125,14 @@ def _print(problems: tuple[Problem, ...], proposal: Proposal, judged: tuple[Filt
         print(f"allowed to widen: {proposal.widening_reason}")
     if judged:
         show_filter_coverage(console(), judged)
+
+
+def add_schema_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("site", "guest"))
+
+
+def schema(arguments: Arguments) -> int:
+    from reconciler.load.schema import schemas
+
+    print_json(schemas()[arguments.kind])
+    return EXIT_OK

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import app
 from reconciler.errors import ReconcilerError
-from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.settings import Settings, settle
 from reconciler.stories.following import pinned
 from reconciler.stories.holding import with_holds
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reconciler.model.drift import Drift
+    from reconciler.model.plan import Step
+    from reconciler.model.site import Disruption
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
@@ -39,6 +39,8 @@ def add_allow_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _disruption(text: str) -> Disruption:
+    from reconciler.model.site import Disruption
+
     try:
         return Disruption.parse(text)
     except KeyError:

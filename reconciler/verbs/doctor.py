@@ -8,7 +8,7 @@ from reconciler.settings import settle
 from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, print_document
 
 
-def run(arguments: Arguments) -> int:
+def doctor(arguments: Arguments) -> int:
     from reconciler.stories.doctor import findings
 
     found = findings(settle(arguments))

@@ -11,13 +11,13 @@ from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments
 NAMES = ("pre-commit", "pre-receive", "post-receive")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_hook_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", choices=NAMES, help="which of git's hooks this is; it gives its lines on standard input"
     )
 
 
-def run(arguments: Arguments) -> int:
+def hook(arguments: Arguments) -> int:
     from reconciler.stories import hooks
 
     folder = Path()

@@ -8,7 +8,7 @@ from pathlib import Path
 from reconciler.verbs.common import EXIT_OK, Arguments
 
 
-def add_prefix(parser: argparse.ArgumentParser) -> None:
+def add_install_options(parser: argparse.ArgumentParser) -> None:
     text = "the root of the file system to install into (/)"
     parser.add_argument("--prefix", metavar="DIR", type=Path, default=Path("/"), help=text)
 
@@ -22,6 +22,10 @@ def install(arguments: Arguments) -> int:
     return EXIT_OK
 
 
+def add_uninstall_options(parser: argparse.ArgumentParser) -> None:
+    add_install_options(parser)
+
+
 def uninstall(arguments: Arguments) -> int:
     from reconciler.stories.installing import Place, uninstall
 
@@ -30,7 +34,7 @@ def uninstall(arguments: Arguments) -> int:
     return EXIT_OK
 
 
-def add_socket(parser: argparse.ArgumentParser) -> None:
+def add_wake_options(parser: argparse.ArgumentParser) -> None:
     from reconciler.host.wake import SOCKET
 
     parser.add_argument("--socket", metavar="PATH", type=Path, default=SOCKET, help=f"the socket ({SOCKET})")

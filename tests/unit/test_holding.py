@@ -228,10 +228,10 @@ def test_a_report_that_is_none_releases_nothing_and_breaks_nothing(
 ) -> None:
     from reconciler.publish import branch
     from reconciler.settings import Settings
-    from reconciler.stories import holding
+    from reconciler.stories import releasing
 
     monkeypatch.setattr(branch, "read_reports", lambda _repository, hosts: dict.fromkeys(hosts, text))
     settings = Settings(repository=str(tmp_path), var=tmp_path / "var")
-    told = dict(holding._reports(settings, ["kvm02"]))
-    assert not any(holding._has_reached(settings, report, "c" * 40) for report in told.values())
-    assert all(list(holding._holdings(report)) == [] for report in told.values())
+    told = dict(releasing._reports(settings, ["kvm02"]))
+    assert not any(releasing._has_reached(settings, report, "c" * 40) for report in told.values())
+    assert all(list(releasing._holdings(report)) == [] for report in told.values())
