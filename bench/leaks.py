@@ -15,6 +15,7 @@ from pathlib import Path
 
 import libvirt
 
+from bench.results import Options, Row
 from reconciler.lab.labs import lab
 from reconciler.load import load
 from reconciler.model.filter import NwFilter
@@ -31,7 +32,7 @@ from reconciler.source.folder import read_folder
 
 ROOT = Path(__file__).parent.parent
 STATE, PAGE = ROOT / "state", ROOT / "docs/filters.md"
-BEGIN, END = "<!-- begin: python bench/leaks.py --write -->", "<!-- end -->"
+BEGIN, END = "<!-- begin: python -m bench.leaks --write -->", "<!-- end -->"
 STOCK = "clean-traffic"
 PORT = "port"
 IPV4, IPV6, NONE = "[192.168.0.200]", '["2001:db8::200"]', "none"
@@ -97,12 +98,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args()
-    found = "\n".join((*HEAD, *(each.row for each in judge_all(stock_filters()))))
+    found = leaks_table()
     if arguments.write:
         PAGE.write_text(with_table(PAGE.read_text(), found))
     else:
         print(found)
     return 0
+
+
+def measure(_options: Options) -> Row:
+    return Row("leaks", notes=(leaks_table(),))
+
+
+def leaks_table() -> str:
+    return "\n".join((*HEAD, *(each.row for each in judge_all(stock_filters()))))
 
 
 def stock_filters() -> Definitions:
