@@ -108,4 +108,5 @@ def beside_others(made: Host, running: int, others: int, rounds: int) -> tuple[T
         )
         for fact in (WRITES, REBUILDS)
     )
-    return table("The same change beside guests that it does not concern", samples, rounds), targets
+    title = "The same change beside guests that it does not concern"
+    return table(title, samples, rounds, compared="the first is … of it"), targets

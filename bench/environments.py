@@ -42,5 +42,5 @@ def version(name: str, package: str) -> str:
 def _call(argv: list[str], name: str) -> None:
     ended = subprocess.run(argv, capture_output=True, text=True, check=False)
     if ended.returncode:
-        last = (ended.stderr or ended.stdout).strip().splitlines()[-1:] or ["no message"]
-        raise NotInstalled(f"{name} could not be installed: {last[0]}")
+        told = [line for line in ended.stderr.splitlines() if line.startswith("ERROR: ")] or ["no message"]
+        raise NotInstalled(f"{name} could not be installed: {told[-1].removeprefix('ERROR: ')}")
