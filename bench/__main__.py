@@ -9,13 +9,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.chart import draw_chart
 from bench.machine import machine
 from bench.measure import say
+from bench.pages import DOCS, put
 from bench.results import Options, Row, markdown
 
 DEFAULT = ("noop", "peers", "filters", "address", "planning")
 OTHERS = ("run", "base", "rebuild", "traffic", "leaks")
 SCHEMA = 1
+PAGE, CHART, COMMAND = "performance.md", "performance.svg", "make bench BENCH=--write"
 
 
 def main() -> int:
@@ -23,14 +26,18 @@ def main() -> int:
     found = machine()
     options = Options(arguments.rounds, arguments.guests, not arguments.without_peers)
     rows = [row(name, options) for name in arguments.only or DEFAULT]
-    print(markdown(found, rows))
+    text = markdown(found, rows)
+    print(text)
     document = {"schema": SCHEMA, "machine": found, "rows": [as_plain(row) for row in rows]}
     for place in filter(None, (arguments.json, arguments.chart)):
         place.parent.mkdir(parents=True, exist_ok=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=2) + "\n")
     if arguments.chart:
-        draw(document, arguments.chart)
+        draw_chart(document, arguments.chart)
+    if arguments.write:
+        put(PAGE, COMMAND, text)
+        draw_chart(document, DOCS / CHART)
     return 0
 
 
@@ -42,6 +49,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--guests", type=sizes, default=(), metavar="N,…", help="sizes instead of each row's own")
     parser.add_argument("--only", action="append", choices=(*DEFAULT, *OTHERS), metavar="ROW", help=listed())
     parser.add_argument("--without-peers", action="store_true", help="install and measure neither Ansible nor Salt")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{PAGE}, the chart beside it")
     return parser.parse_args()
 
 
@@ -64,12 +72,6 @@ def as_plain(found: Row) -> dict[str, object]:
     for target, given in zip(plain["targets"], found.targets, strict=True):
         target["reached"] = given.reached
     return plain
-
-
-def draw(document: dict[str, object], place: Path) -> None:
-    from bench.chart import draw_chart
-
-    draw_chart(document, place)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,18 @@ from __future__ import annotations
 import signal
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.applies import applied, beyond_calls, unplanned, with_rebuilds
 from bench.hosts import Host, host
 from bench.measure import BenchError, Sample, Way, interleaved, took
 from bench.results import Options, Row, Target, table
+from reconciler.host.address import namespaces_of, parse_uri
+from reconciler.host.kernel import Kernel
 from reconciler.host.processes import run
+from reconciler.lab.handle import Lab
+from reconciler.model.kernel import KernelRule
 
 RUNNING, ROUNDS = 10, 3
 CHANGED = ("guest-mac", "guest-arp", "guest-ipv4-source", "guest-rarp", "guest-nothing-else", "guest-ipv4")
@@ -103,8 +108,7 @@ class Rollout:
 
     def _require_version(self) -> None:
         """Every port has the rules of this version, once for each filter."""
-        rules = self.host.lab.run(["ebtables-save"]).stdout.splitlines()
-        found = sum(self._mark in line for line in rules)
+        found = sum(self._mark in repr(rule) for rule in rules_of(self.host.lab))
         if found != self.running * len(CHANGED):
             raise BenchError(f"{found} rules of version {self.version}")
 
@@ -130,6 +134,12 @@ def measure(options: Options) -> Row:
             Target(f"{what}, rebuilds other than planned", unplanned(ours), 0, unit=""),
         ),
     )
+
+
+def rules_of(lab: Lab) -> Iterator[KernelRule]:
+    """Whichever programs have made them."""
+    found = Kernel(namespaces_of(lab.daemon_pid or 0, parse_uri(lab.uri)), lab.system.backend).rules(packets=False)
+    return (rule for chain in found.ethernet.chains for rule in chain.rules)
 
 
 def children_ticks(pid: int | None) -> int:

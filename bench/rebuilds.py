@@ -13,9 +13,10 @@ from pathlib import Path
 
 from bench.measure import BenchError
 from reconciler.lab.handle import Lab
+from reconciler.lab.init import ROOT
 
 # libvirt makes new rules in a chain of another name, and renames it when they are whole.
-BUILT = re.compile(r"^add chain bridge nat libvirt-I-", re.MULTILINE)
+BUILT = re.compile(r"^add chain bridge (nat libvirt-I-|libvirt_nwfilter_ethernet (?!n-)\S+-out\b)", re.MULTILINE)
 PATIENCE, POLL = 20.0, 0.01
 
 
@@ -29,7 +30,7 @@ class Counted:
 @contextmanager
 def counting(lab: Lab) -> Iterator[Counted]:
     counted = Counted()
-    inside = lab.namespaces.wrap(["nft", "monitor"])
+    inside = lab.namespaces.wrap([*own_nft(lab), "monitor"])
     with tempfile.NamedTemporaryFile("w") as file, subprocess.Popen(inside, stdout=file) as monitor:
         events = Path(file.name)
         try:
@@ -41,6 +42,11 @@ def counting(lab: Lab) -> Iterator[Counted]:
             monitor.terminate()
 
 
+def own_nft(lab: Lab) -> list[str]:
+    """An older nft does not understand what a newer one makes."""
+    return ["chroot", str(lab.folder / ROOT), "nft"] if lab.system.foreign else ["nft"]
+
+
 def _wait_for_mark(lab: Lab, events: Path, name: str) -> None:
     """A change of our own, made until the monitor tells of it: what came before it is told, too."""
     end = time.monotonic() + PATIENCE
@@ -48,5 +54,5 @@ def _wait_for_mark(lab: Lab, events: Path, name: str) -> None:
         if time.monotonic() > end:
             raise BenchError("the kernel tells of no change of its rules")
         for verb in ("add", "delete"):
-            lab.run(["nft", verb, "table", "bridge", f"bench-{name}"])
+            lab.run([*own_nft(lab), verb, "table", "bridge", f"bench-{name}"])
         time.sleep(POLL)

@@ -44,7 +44,7 @@ interfaces: [{{mac: "{MAC}", segment: tenants, ipv4: [192.168.0.200], ipv6: ["20
 """
 FRAMES = {"IPv4": ipv4("192.168.0.200", udp("traffic")), "IPv6": ipv6("2001:db8::200", udp("traffic"))}
 MANY = 1000
-ROUNDS, SECONDS = 7, 1.0
+ROUNDS, SECONDS = 7, 0.4
 Found = dict[tuple[str, str], list[tuple[float, float, float]]]
 
 
