@@ -35,7 +35,9 @@ def main(figures: Path, place: Path) -> None:
 def draw(axis: Any, table: dict[str, Any]) -> None:
     ways = table["ways"]
     seconds = [way["seconds"] for way in ways]
-    bars = axis.barh([way["name"] for way in ways], seconds, color=[OURS, *[OTHER] * (len(ways) - 1)])
+    names = [way["name"] for way in ways]
+    colours = [OURS if name.startswith("reconciler") or not table["compared"] else OTHER for name in names]
+    bars = axis.barh(names, seconds, color=colours)
     axis.bar_label(bars, [f" {way['seconds']:.2f} s" for way in ways])
     axis.invert_yaxis()
     axis.set_title(f"{table['title']} (seconds)", loc="left", fontsize=10)

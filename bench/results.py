@@ -110,6 +110,8 @@ def _targets(targets: Sequence[Target]) -> Iterator[str]:
 
 
 def _figure(target: Target) -> str:
+    if not target.unit:
+        return f"{target.got:g}"
     digits = 0 if target.got >= 100 else 1 if target.got >= 10 else 2
     return f"{target.got:.{digits}f} {target.unit}".strip()
 

@@ -33,7 +33,7 @@ WAYS = {
         {"compared and planned", "compared", "planned"},
     ],
 }
-RATIOS = {"noop": 1, "peers": 1, "filters": 3, "address": 4, "planning": 3}
+RATIOS = {"noop": 1, "peers": 1, "filters": 3, "address": 5, "planning": 3}
 COUNTS = {"filters": 1, "address": 3}
 PEERS = ("ansible", "salt")
 
