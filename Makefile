@@ -75,6 +75,7 @@ format: $(VENV)/installed ## write the code as ruff formats it
 
 # The cache holds the peers' environments, as it holds the labs' images; BENCH has options of `python -m bench`.
 bench: install ## what a run costs beside what people use today: a table, a chart and JSON (BENCH="--only noop --rounds 3")
+	@mkdir -p build && touch build/bench.json build/bench.svg
 	@$(SUDO) $(CURDIR)/$(BIN)/python -m bench --json build/bench.json --chart build/bench.svg $(BENCH)
 
 install: packages $(VENV)/installed compiled

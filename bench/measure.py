@@ -39,7 +39,7 @@ def process(argv: Sequence[str], stdin: str = "", env: Mapping[str, str] | None 
     """Run a program to its end. The kernel tells what it and all that it waited for have used."""
     words = [sys.executable, "-I", "-S", str(LAUNCH), *argv]
     ended = subprocess.run(
-        words, input=stdin, capture_output=True, text=True, errors="replace", env=clean_environment(env), check=False
+        words, input=stdin, capture_output=True, text=True, errors="replace", env=programs_environment(env), check=False
     )
     if ended.returncode:
         raise BenchError(f"{argv[0]} cannot be started: {ended.stderr.strip()[-300:]}")
@@ -47,6 +47,11 @@ def process(argv: Sequence[str], stdin: str = "", env: Mapping[str, str] | None 
     if int(code) != ok:
         raise BenchError(f"{' '.join(argv)[:200]} ended with {code}: {ended.stderr.strip()[-1000:]}")
     return Sample(float(seconds), float(cpu), int(peak) * 1024)
+
+
+def programs_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Byte code is there already (`make compiled`), and root leaves none of its own in a checkout."""
+    return clean_environment({"PYTHONDONTWRITEBYTECODE": "1", **(extra or {})})
 
 
 def beside_daemon(pid: int | None, way: Way) -> Way:

@@ -11,10 +11,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench.measure import Sample, Way, interleaved, process
+from bench.measure import Sample, Way, interleaved, process, programs_environment
 from bench.results import Options, Row, Table, Target, table
 from bench.sites import change_big_guest, write_big_site
-from reconciler.host.processes import clean_environment
 
 GUESTS, FILTERS, CHANGED, ROUNDS = 10_000, 200, 500, 3
 COLD, ONE, NONE = "check, nothing kept", "check, one file changed", "check, nothing changed"
@@ -77,6 +76,6 @@ def plan_table(site: Path, changed: int, rounds: int) -> Table:
 
 def plan(site: Path, changed: int) -> dict[str, float]:
     argv = [sys.executable, "-m", "bench.planned", str(site), str(changed)]
-    ended = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, env=clean_environment())
+    ended = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, env=programs_environment())
     found: dict[str, float] = json.loads(ended.stdout)
     return found

@@ -16,7 +16,7 @@ from reconciler.lab.handle import Lab
 from reconciler.lab.init import ROOT
 
 # libvirt makes new rules in a chain of another name, and renames it when they are whole.
-BUILT = re.compile(r"^add chain bridge (nat libvirt-I-|libvirt_nwfilter_ethernet (?!n-)\S+-out\b)", re.MULTILINE)
+BUILT = re.compile(r"^add chain bridge (nat libvirt-I-|libvirt_nwfilter_ethernet vnet\d+-out\s)", re.MULTILINE)
 PATIENCE, POLL = 20.0, 0.01
 
 
