@@ -60,4 +60,5 @@ def main() -> None:
     print(json.dumps({"sent": sent, "seconds": elapsed, "cpu": cpu}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import libvirt
 
+from bench.pages import put
+from bench.results import Options, Row
 from reconciler.lab.labs import lab
 from reconciler.load import load
 from reconciler.model.filter import NwFilter
@@ -30,8 +32,8 @@ from reconciler.nwfilter.supplement import elements_of, with_rules
 from reconciler.source.folder import read_folder
 
 ROOT = Path(__file__).parent.parent
-STATE, PAGE = ROOT / "state", ROOT / "docs/filters.md"
-BEGIN, END = "<!-- begin: python bench/leaks.py --write -->", "<!-- end -->"
+STATE = ROOT / "state"
+PAGE, COMMAND = "filters.md", "python -m bench.leaks --write"
 STOCK = "clean-traffic"
 PORT = "port"
 IPV4, IPV6, NONE = "[192.168.0.200]", '["2001:db8::200"]', "none"
@@ -95,14 +97,22 @@ class Judged:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"write the table into docs/{PAGE}")
     arguments = parser.parse_args()
-    found = "\n".join((*HEAD, *(each.row for each in judge_all(stock_filters()))))
+    found = leaks_table()
     if arguments.write:
-        PAGE.write_text(with_table(PAGE.read_text(), found))
+        put(PAGE, COMMAND, found)
     else:
         print(found)
     return 0
+
+
+def measure(_options: Options) -> Row:
+    return Row("leaks", notes=(leaks_table(),))
+
+
+def leaks_table() -> str:
+    return "\n".join((*HEAD, *(each.row for each in judge_all(stock_filters()))))
 
 
 def stock_filters() -> Definitions:
@@ -180,14 +190,6 @@ def _shortened(chosen: Collection[str], ids: Collection[str], words: int) -> Ite
             yield f"{stem}*"
         else:
             yield from _shortened(chosen, members, words + 1)
-
-
-def with_table(page: str, table: str) -> str:
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{PAGE} has no lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 if __name__ == "__main__":

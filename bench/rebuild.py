@@ -2,24 +2,23 @@
 
 For each filter, in turn, on one private lab: creating a binding, and redefining the guard behind it, as a change of
 addresses does. The processes that libvirtd starts are counted from its own log, the seconds are measured in rounds of
-their own without that log. Prints a table; `--json` prints JSON.
+their own without that log.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import statistics
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import libvirt
 
+from bench.measure import rotated, took
+from bench.results import Options, Row
 from reconciler.domain.binding import binding_xml
 from reconciler.lab.handle import Lab
 from reconciler.lab.labs import lab
@@ -98,19 +97,11 @@ class Bench:
             return len(STARTED.findall(log.read()))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often each is measured ({ROUNDS})")
-    arguments = parser.parse_args()
-    costs = measure(arguments.rounds)
-    if arguments.json:
-        print(json.dumps([asdict(cost) for cost in costs], indent=2))
-    else:
-        print(table(costs))
+def measure(options: Options) -> Row:
+    return Row("rebuild", notes=(shown(costs(options.rounds or ROUNDS)),))
 
 
-def measure(rounds: int) -> tuple[Cost, ...]:
+def costs(rounds: int) -> tuple[Cost, ...]:
     with bench() as running:
         running.restart(log_filters=WITH_COMMANDS)
         processes = {name: counted(running, name) for name in SUBJECTS}
@@ -125,13 +116,6 @@ def measure(rounds: int) -> tuple[Cost, ...]:
 def median_pair(pairs: list[tuple[float, float]]) -> tuple[float, float]:
     created, redefined = zip(*pairs, strict=True)
     return statistics.median(created), statistics.median(redefined)
-
-
-def rotated(names: tuple[str, ...], rounds: int) -> Iterator[str]:
-    """Each name once a round, every round begun by another, so that none always follows the same one."""
-    for number in range(rounds):
-        start = number % len(names)
-        yield from names[start:] + names[:start]
 
 
 @contextmanager
@@ -151,16 +135,10 @@ def counted(running: Bench, name: str) -> tuple[int, int]:
 
 def timed(running: Bench, name: str) -> tuple[float, float]:
     running.define_guard(name)
-    created = took(running.create)
-    redefined = took(lambda: running.define_guard(name))
+    created = took(running.create).seconds
+    redefined = took(lambda: running.define_guard(name)).seconds
     running.delete()
     return created, redefined
-
-
-def took(action: Callable[[], None]) -> float:
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
 
 
 def cost_of(name: str, processes: dict[str, tuple[int, int]], seconds: dict[str, tuple[float, float]]) -> Cost:
@@ -173,17 +151,14 @@ def cost_of(name: str, processes: dict[str, tuple[int, int]], seconds: dict[str,
     )
 
 
-def table(costs: tuple[Cost, ...]) -> str:
+def shown(found: tuple[Cost, ...]) -> str:
     lines = [
         "| filter | create: processes | seconds | redefine: processes | seconds | processes, ratio | seconds, ratio |",
         "|---|---|---|---|---|---|---|",
     ]
-    for cost in costs:
+    for cost in found:
         create = f"{cost.processes_create} | {cost.seconds_create:.2f}"
         redefine = f"{cost.processes_redefine} | {cost.seconds_redefine:.2f}"
         ratios = f"{cost.processes_ratio:.2f} | {cost.seconds_ratio:.2f}"
         lines.append(f"| {cost.filter} | {create} | {redefine} | {ratios} |")
     return "\n".join(lines)
-
-
-main()

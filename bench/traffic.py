@@ -1,24 +1,25 @@
 """What a frame costs on its way through a guarded port: frames a second and CPU time, by the filter of the port.
 
 One sender in a lab's namespace sends small own datagrams into a veth port with an nwfilter binding, and another
-port of the bridge counts what comes out. Filters take turns in each round; the medians are printed. The ratios are of
+port of the bridge counts what comes out. Filters take turns in each round. The ratios are of
 CPU time, which others on the same machine disturb less; stock `clean-traffic` lets no IPv6 through, so all are to its
 IPv4.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import libvirt
 
+from bench.results import Options, Row
 from reconciler.domain.binding import binding_xml
 from reconciler.host.libvirt_host import open_host
 from reconciler.lab.handle import Lab
@@ -43,13 +44,11 @@ interfaces: [{{mac: "{MAC}", segment: tenants, ipv4: [192.168.0.200], ipv6: ["20
 """
 FRAMES = {"IPv4": ipv4("192.168.0.200", udp("traffic")), "IPv6": ipv6("2001:db8::200", udp("traffic"))}
 MANY = 1000
+ROUNDS, SECONDS = 7, 0.4
+Found = dict[tuple[str, str], list[tuple[float, float, float]]]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    arguments = parser.parse_args()
+def measure(options: Options) -> Row:
     files = {path: content for path, content in read_folder(ROOT / "state").items() if not path.startswith("guests/")}
     site = load({**files, "guests/vm01.yaml": GUEST.encode()}, "bench")
     interface = site.guests[0].interfaces[0]
@@ -59,13 +58,12 @@ def main() -> int:
             connection.nwfilterDefineXML(format_filter(definition))
         add_port(private, "p0", mac=MAC)
         add_port(private, "peer")
-        found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-        for _ in range(arguments.rounds):
+        found: Found = {}
+        for _ in range(options.rounds or ROUNDS):
             for name, (reference, guests) in ways(interface).items():
-                for family, once in measured(private, connection, reference, guests, interface, arguments.seconds):
+                for family, once in measured(private, connection, reference, guests, interface, SECONDS):
                     found.setdefault((name, family), []).append(once)
-    show(found)
-    return 0
+    return Row("traffic", notes=("\n".join(shown(found)),))
 
 
 def ways(interface: Interface) -> dict[str, tuple[FilterRef | None, int]]:
@@ -125,17 +123,12 @@ def heard(private: Lab) -> int:
     return int(private.run(["cat", "/sys/class/net/peer-g/statistics/rx_packets"]).stdout)
 
 
-def show(found: dict[tuple[str, str], list[tuple[float, float, float]]]) -> None:
-    print(
-        "| filter | family | frames a second | µs of CPU a frame | came through | frames a CPU second, ratio to stock |"
-    )
-    print("|---|---|---|---|---|---|")
+def shown(found: Found) -> Iterator[str]:
+    columns = ("filter", "family", "frames a second", "µs of CPU a frame", "came through")
+    yield f"| {' | '.join(columns)} | frames a CPU second, ratio to stock |"
+    yield "|---|---|---|---|---|---|"
+    stock = statistics.median(each[1] for each in found["stock `clean-traffic`", "IPv4"])
     for (name, family), rounds in found.items():
         rate, cpu, through = (statistics.median(each[place] for each in rounds) for place in range(3))
-        stock = statistics.median(each[1] for each in found["stock `clean-traffic`", "IPv4"])
         ratio = f"{stock / cpu:.2f}" if through > 0.5 else "–"
-        print(f"| {name} | {family} | {rate:,.0f} | {cpu:.2f} | {through:.0%} | {ratio} |")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        yield f"| {name} | {family} | {rate:,.0f} | {cpu:.2f} | {through:.0%} | {ratio} |"

@@ -1,0 +1,1 @@
+"""What the reconciler costs, measured beside what people use today. `make bench` runs it; no test is timed."""
