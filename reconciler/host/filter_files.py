@@ -22,15 +22,19 @@ def definition_names(root: Path) -> tuple[str, ...]:
     each filter is then looked up alone.
     """
     try:
-        return tuple(sorted(path.stem for path in _folder(root).glob("*.xml")))
+        return tuple(sorted(path.stem for path in filter_folder(root).glob("*.xml")))
     except OSError:
         return ()
 
 
-def filter_file(root: Path, name: str, xml: str, definition: NwFilter) -> FilterFile:
+def filter_folder(root: Path) -> Path:
+    return root / "etc/libvirt/nwfilter"
+
+
+def filter_file(folder: Path, name: str, xml: str, definition: NwFilter) -> FilterFile:
     """A filter's file beside what libvirt prints of it: the same text below a warning, unless somebody wrote it."""
     try:
-        text = (_folder(root) / f"{name}.xml").read_bytes()
+        text = (folder / f"{name}.xml").read_bytes()
     except OSError:
         return FilterFile.ABSENT
     if text.rstrip().endswith(xml.rstrip().encode()):
@@ -44,7 +48,7 @@ def filter_file(root: Path, name: str, xml: str, definition: NwFilter) -> Filter
 def write_filter_files(root: Path, files: Iterable[tuple[str, str]]) -> None:
     """Each by a rename, so that a daemon that reads them meanwhile finds whole ones. Raises `HostError`."""
     for name, text in files:
-        path = _folder(root) / f"{name}.xml"
+        path = filter_folder(root) / f"{name}.xml"
         draft = path.with_name(f".{name}.xml.new")
         try:
             with draft.open("w", encoding="utf-8") as file:
@@ -55,7 +59,3 @@ def write_filter_files(root: Path, files: Iterable[tuple[str, str]]) -> None:
             draft.replace(path)
         except OSError as error:
             raise HostError(f"the file {path.name} of a filter cannot be written ({error.strerror})") from error
-
-
-def _folder(root: Path) -> Path:
-    return root / "etc/libvirt/nwfilter"

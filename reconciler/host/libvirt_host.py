@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +15,10 @@ from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import DaemonAddress, namespaces_of, network_devices, parse_uri, proc_of
 from reconciler.host.daemons import Starter, starter
-from reconciler.host.filter_files import definition_names, filter_file, write_filter_files
+from reconciler.host.filter_files import definition_names, filter_file, filter_folder, write_filter_files
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
-from reconciler.host.saved import read_saved_states
+from reconciler.host.reading import ABSENT, list_guests, read_bindings, read_filters, read_guests, state_of
 from reconciler.host.session import MINIMUM_DEADLINE, Session, open_again, open_session
 from reconciler.host.shutdown import shut_down
 from reconciler.model.filter import FilterRef, NwFilter
@@ -32,10 +31,11 @@ from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _DEADLINE_FACTOR = 5.0
 _GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_AUTH_FAILED)
-_ABSENT = (libvirt.VIR_ERR_NO_NWFILTER, libvirt.VIR_ERR_NO_NWFILTER_BINDING, libvirt.VIR_ERR_NO_DOMAIN)
+_BATCH = 100
 
 
 def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
@@ -94,12 +94,13 @@ class LibvirtHost:
         return Live(domains, held, bindings, rules, closed, self.devices())
 
     def find_filter(self, name: str) -> LiveFilter | None:
-        handle = self._find(f"look up the filter {name}", lambda: self._connection.nwfilterLookupByName(name))
-        return None if handle is None else self._live_filter(name, handle)
+        found = self._ask(f"read the filter {name}", lambda: self._filter_texts((name,)))
+        return _live_filter(filter_folder(self._root), *found[0]) if found else None
 
     def find_domain(self, name: str) -> Domain | None:
         handle = self._find(f"look up the guest {name}", lambda: self._connection.lookupByName(name))
-        return None if handle is None else self._domain(handle)
+        found = self._ask(f"read the guest {name}", lambda: read_guests([(handle, state_of(handle))])) if handle else ()
+        return found[0] if found else None
 
     def find_binding(self, port: str) -> Binding | None:
         handle = self._find(
@@ -218,12 +219,13 @@ class LibvirtHost:
         self._kernel.open_gate(port)
 
     def _domains(self) -> tuple[Domain, ...]:
-        handles = self._ask("list the guests", lambda: self._connection.listAllDomains(0))
-        domains = (self._found(partial(self._domain, handle)) for handle in handles)
-        return tuple(sorted((domain for domain in domains if domain), key=lambda domain: domain.name))
+        listed = self._ask("list the guests", lambda: list_guests(self._connection))
+        domains = (domain for some in _batches(listed) for domain in self._read(some, "guests", read_guests))
+        return tuple(sorted(domains, key=lambda domain: domain.name))
 
-    def _domain(self, handle: Any) -> Domain:
-        return self._ask("read a guest", lambda: _read_domain(handle))
+    def _read(self, batch: tuple[T, ...], what: str, read: Callable[[tuple[T, ...]], tuple[U, ...]]) -> tuple[U, ...]:
+        """One job, with as many seconds as objects beyond those that one call has."""
+        return self._call(f"read {len(batch)} {what}", lambda: read(batch), MINIMUM_DEADLINE + len(batch))
 
     def _required_domain(self, guest: str) -> Any:
         handle = self._find(f"look up the guest {guest}", lambda: self._connection.lookupByName(guest))
@@ -232,32 +234,27 @@ class LibvirtHost:
         return handle
 
     def _list_bindings(self) -> tuple[Binding, ...]:
-        handles = self._ask("list the bindings", lambda: self._connection.listAllNWFilterBindings(0))
-        texts = (self._found(partial(self._ask, "read a binding", handle.XMLDesc)) for handle in handles)
-        return tuple(sorted((parse_binding(text) for text in texts if text), key=lambda binding: binding.port))
+        texts = self._ask("read the bindings", lambda: read_bindings(self._connection))
+        return tuple(sorted(map(parse_binding, texts), key=lambda binding: binding.port))
 
     def _closure(self, roots: Iterable[str]) -> tuple[LiveFilter, ...]:
+        """The filters of these names, and whatever they refer to."""
         found: dict[str, LiveFilter] = {}
         seen: set[str] = set()
-        waiting = list(roots)
+        waiting = tuple(dict.fromkeys(roots))
+        folder = filter_folder(self._root)
         while waiting:
-            name = waiting.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            held = self.find_filter(name)
-            if held is not None:
-                found[name] = held
-                waiting.extend(held.definition.references)
+            seen.update(waiting)
+            texts = [pair for some in _batches(waiting) for pair in self._read(some, "filters", self._filter_texts)]
+            held = [_live_filter(folder, name, xml) for name, xml in texts]
+            found.update((each.definition.name, each) for each in held)
+            waiting = tuple(
+                dict.fromkeys(name for each in held for name in each.definition.references if name not in seen)
+            )
         return tuple(found[name] for name in sorted(found))
 
-    def _live_filter(self, name: str, handle: Any) -> LiveFilter:
-        xml = self._ask(f"read the filter {name}", lambda: handle.XMLDesc(0))
-        definition = parse_dump(xml, f"filter/{name}")
-        uuid = definition.uuid or ""
-        file = filter_file(self._root, name, xml, definition)
-        owned, temporary = uuid == mark_uuid(name), uuid == temporary_uuid(name)
-        return LiveFilter(definition, uuid, owned, xml, file, temporary)
+    def _filter_texts(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return read_filters(self._connection, names)
 
     def _find(self, what: str, lookup: Callable[[], Any]) -> Any | None:
         return self._found(lambda: self._ask(what, lookup))
@@ -286,37 +283,16 @@ class LibvirtHost:
             raise _translated(what, error) from error
 
 
-def _read_domain(handle: Any) -> Domain:
-    active, is_persistent = bool(handle.isActive()), bool(handle.isPersistent())
-    # Without SECURE a later define would lose the passwords of consoles.
-    secure = libvirt.VIR_DOMAIN_XML_SECURE
-    stored = handle.XMLDesc(secure | libvirt.VIR_DOMAIN_XML_INACTIVE) if is_persistent else ""
-    running = handle.XMLDesc(secure) if active else ""
-    return Domain(
-        handle.name(),
-        handle.UUIDString(),
-        active,
-        autostart=is_persistent and bool(handle.autostart()),
-        persistent=parse_nics(stored) if stored else (),
-        live=parse_nics(running) if running else (),
-        persistent_xml=stored,
-        live_xml=running,
-        saved=read_saved_states(handle),
-        busy=active and _is_busy(handle),
-    )
+def _live_filter(folder: Path, name: str, xml: str) -> LiveFilter:
+    definition = parse_dump(xml, f"filter/{name}")
+    uuid = definition.uuid or ""
+    file = filter_file(folder, name, xml, definition)
+    owned, temporary = uuid == mark_uuid(name), uuid == temporary_uuid(name)
+    return LiveFilter(definition, uuid, owned, xml, file, temporary)
 
 
-def _is_busy(handle: Any) -> bool:
-    """Whether it is migrated, saved or dumped.
-
-    libvirt refuses to tell of a guest that is just being migrated to us, and of one that has ended since it was found.
-    """
-    try:
-        return bool(handle.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
-            raise
-        return True
+def _batches(objects: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    return (objects[first : first + _BATCH] for first in range(0, len(objects), _BATCH))
 
 
 class _Absent(HostError):
@@ -326,7 +302,7 @@ class _Absent(HostError):
 def _translated(what: str, error: Any) -> ReconcilerError:
     message = error.get_error_message() or str(error)
     code = error.get_error_code()
-    if code in _ABSENT:
+    if code in ABSENT:
         return _Absent(f"libvirt could not {what}: {message}")
     if code in _GONE or "socket" in message or "connection" in message.lower():
         return HostUnreachable(

@@ -11,16 +11,19 @@ from reconciler.domain.parse import parse_nics, snapshot_definitions
 from reconciler.model.live import MANAGED_SAVE, SavedState
 
 
-def read_saved_states(handle: Any) -> tuple[SavedState, ...]:
-    """Two short calls for a guest that has none. Raises libvirtError."""
-    return tuple(_states(handle))
+def read_saved_states(handle: Any, *, image: bool, snapshots: bool) -> tuple[SavedState, ...]:
+    """Nothing is asked for a guest that has neither. Raises libvirtError."""
+    return (*(_image(handle) if image else ()), *(_snapshots(handle) if snapshots else ()))
 
 
-def _states(handle: Any) -> Iterator[SavedState]:
+def _image(handle: Any) -> Iterator[SavedState]:
     if handle.hasManagedSaveImage():
         # Without SECURE the image would lose the passwords of consoles when it is rewritten.
         xml = handle.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
         yield SavedState(MANAGED_SAVE, parse_nics(xml), xml)
-    for snapshot in handle.listAllSnapshots() if handle.snapshotNum() else ():
+
+
+def _snapshots(handle: Any) -> Iterator[SavedState]:
+    for snapshot in handle.listAllSnapshots():
         nics = (nic for text in snapshot_definitions(snapshot.getXMLDesc()) for nic in parse_nics(text))
         yield SavedState(f"snapshot/{snapshot.getName()}", tuple(dict.fromkeys(nics)))

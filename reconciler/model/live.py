@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
@@ -109,7 +110,7 @@ class LiveFilter:
     temporary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Live:
     """One inspection of a host. `gated` are the ports that our gate holds closed, `devices` the network's devices."""
 
@@ -121,10 +122,22 @@ class Live:
     devices: frozenset[str] = frozenset()
 
     def domain(self, name: str) -> Domain | None:
-        return next((domain for domain in self.domains if domain.name == name), None)
+        return self._domain_by_name.get(name)
 
     def filter(self, name: str) -> LiveFilter | None:
-        return next((f for f in self.filters if f.definition.name == name), None)
+        return self._filter_by_name.get(name)
 
     def binding(self, port: str) -> Binding | None:
-        return next((binding for binding in self.bindings if binding.port == port), None)
+        return self._binding_by_port.get(port)
+
+    @cached_property
+    def _domain_by_name(self) -> dict[str, Domain]:
+        return {domain.name: domain for domain in self.domains}
+
+    @cached_property
+    def _filter_by_name(self) -> dict[str, LiveFilter]:
+        return {held.definition.name: held for held in self.filters}
+
+    @cached_property
+    def _binding_by_port(self) -> dict[str, Binding]:
+        return {binding.port: binding for binding in self.bindings}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from reconciler.model.filter import FilterRef
@@ -12,6 +13,7 @@ from reconciler.model.live import Live
 Network = IPv4Network | IPv6Network
 
 _VARIABLES = (("IP", "IPMASK", 32), ("IPV6", "IPV6MASK", 128))
+_MOST_KEPT = 65_536
 
 
 def wanted_networks(interface: Interface) -> frozenset[Network]:
@@ -37,6 +39,7 @@ def overlap(some: Iterable[Network], others: Iterable[Network]) -> bool:
     return any(one.version == other.version and one.overlaps(other) for one in some for other in theirs)
 
 
+@lru_cache(maxsize=_MOST_KEPT)
 def _networks(reference: FilterRef) -> frozenset[Network]:
     found: set[Network] = set()
     for name, mask_name, full in _VARIABLES:

@@ -72,7 +72,7 @@ def _stored_definition(ground: Ground, guest: Guest, domain: Domain) -> tuple[st
         elif not ground.leaves_unfiltered(guest, interface, Layer.PERSISTENT, nic.filterref):
             reference = ground.reference(guest, interface, Layer.PERSISTENT, nic.filterref)
             references.append(reference)
-            text = set_filterref(text, nic.mac, reference)
+            text = text if nic.filterref == reference else set_filterref(text, nic.mac, reference)
         text = _moved(ground, guest, interface, nic, text)
     return text, references
 
