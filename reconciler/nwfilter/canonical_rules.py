@@ -7,8 +7,9 @@ since all of a rule's must hold. An option that is not known here stays as it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from reconciler.model.kernel import Condition, Family, KernelChain, KernelRule, Ruleset
@@ -31,6 +32,7 @@ ANYTHING = ""
 
 Canonicaliser = Callable[[str], str]
 _Table = Mapping[str, Canonicaliser]
+_MOST_KEPT = 65_536
 
 
 def canonical(ruleset: Ruleset) -> Ruleset:
@@ -50,15 +52,16 @@ def canonical_rule(rule: KernelRule, family: Family) -> KernelRule:
     return replace(rule, conditions=tuple(sorted(found, key=_order)))
 
 
-def canonical_condition(condition: Condition, family: Family) -> Iterator[Condition]:
+@lru_cache(maxsize=_MOST_KEPT)
+def canonical_condition(condition: Condition, family: Family) -> tuple[Condition, ...]:
     """The condition in canonical form, none if it always holds."""
     option, negated = _SYNONYMS[family].get(condition.option, condition.option), condition.negated
     if option == "connlimit-upto":
         option, negated = "connlimit-above", not negated
     canonicalise = _OPTIONS[family].get(option)
     value = canonicalise(condition.value) if canonicalise else condition.value
-    if canonicalise is None or value != ANYTHING or negated:
-        yield Condition(option, value, negated)
+    always_holds = canonicalise is not None and value == ANYTHING and not negated
+    return () if always_holds else (Condition(option, value, negated),)
 
 
 def _order(condition: Condition) -> tuple[str, str, bool]:
