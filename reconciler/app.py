@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from reconciler.ahead import import_ahead
 from reconciler.errors import StaleError, UsageError
 from reconciler.settings import Settings
 
@@ -104,6 +105,7 @@ def load_site(settings: Settings) -> Desired:
         return known
     from reconciler.load import load
 
+    import_ahead("deepdiff")  # a site that was not seen before differs, and the host is waited for first
     desired = load(found.files, found.commit, found.odd)
     write_loaded(settings.var, key, desired)
     return desired

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from reconciler.errors import HostTimeout
 
@@ -18,10 +18,13 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Job:
-    function: Callable[[], Any]
+class Job(Generic[T]):
+    """A call that was begun."""
+
+    what: str
+    function: Callable[[], T]
     done: threading.Event = field(default_factory=threading.Event)
-    result: Any = None
+    result: T | None = None
     error: BaseException | None = None
 
 
@@ -29,26 +32,33 @@ class Worker:
     """Runs calls one after another: libvirt 9.0 can deadlock when filters are read while a binding is made."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._hanging = ""
         threading.Thread(target=self._serve, daemon=True, name="libvirt").start()
 
     def call(self, what: str, function: Callable[[], T], seconds: float) -> T:
         """The function's result, or its exception. `what` names the call in the error of a missed deadline."""
+        return self.end(self.begin(what, function), seconds)
+
+    def begin(self, what: str, function: Callable[[], T]) -> Job[T]:
         if self._hanging:
             raise HostTimeout(f"libvirt was not asked to {what}: it still has not answered `{self._hanging}`")
-        job = _Job(function)
+        job = Job(what, function)
         self._jobs.put(job)
+        return job
+
+    def end(self, job: Job[T], seconds: float) -> T:
+        """What a call that was begun gave, or its exception."""
         if not job.done.wait(seconds):
-            self._hanging = what
+            self._hanging = job.what
             raise HostTimeout(
-                f"libvirt did not answer within {seconds:.0f} s when asked to {what}; whether it was done is unknown",
+                f"libvirt did not answer within {seconds:.0f} s when asked to {job.what}; whether it was done is "
+                "unknown",
                 hint="nothing was written after it; look at libvirtd, then run the command again: it looks anew",
             )
         if job.error is not None:
             raise job.error
-        result: T = job.result
-        return result
+        return cast(T, job.result)
 
     def close(self) -> None:
         self._jobs.put(None)

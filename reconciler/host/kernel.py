@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
@@ -49,6 +50,18 @@ class Kernel:
 
     def rules(self, packets: bool) -> KernelRules:
         """The ethernet-level rules, and with `packets` those of iptables and ip6tables too; of nft always both."""
+        rules = self.ethernet_rules()
+        return self.with_packets(rules) if packets else rules
+
+    def with_packets(self, rules: KernelRules) -> KernelRules:
+        """The same with what iptables and ip6tables hold; nft's are whole already."""
+        if rules.ethernet.family is not Family.ETHERNET:
+            return rules
+        ipv4, ipv6 = self._ruleset(Family.IPV4), self._ruleset(Family.IPV6)
+        return replace(rules, ipv4=ipv4, ipv6=ipv6, unheeded=self.unheeded())
+
+    def ethernet_rules(self) -> KernelRules:
+        """What ebtables holds; of nft all that there is."""
         of_nft = self._rules_of_nft()
         ports_of_nft = of_nft is not None and _has_ports(of_nft.ethernet)
         if of_nft is not None and ports_of_nft and self._said is Backend.NFTABLES:
@@ -57,10 +70,7 @@ class Kernel:
         backend = backend_of_rules(self._said, ports_of_nft=ports_of_nft, ports_of_ebtables=_has_ports(ethernet))
         if backend is Backend.NFTABLES:
             return of_nft or KernelRules(Ruleset(family=Family.NFT_ETHERNET), inet=Ruleset(family=Family.NFT_INET))
-        if not packets:
-            return KernelRules(ethernet)
-        ipv4, ipv6 = self._ruleset(Family.IPV4), self._ruleset(Family.IPV6)
-        return KernelRules(ethernet, ipv4, ipv6, unheeded=self.unheeded())
+        return KernelRules(ethernet)
 
     def unheeded(self) -> frozenset[Family]:
         """Families whose rules no bridged packet meets: br_netfilter is not loaded, or switched off for them."""

@@ -15,6 +15,7 @@ from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import DaemonAddress, namespaces_of, network_devices, parse_uri, proc_of
 from reconciler.host.daemons import Starter, starter
+from reconciler.host.deadline import Worker
 from reconciler.host.filter_files import definition_names, filter_file, filter_folder, write_filter_files
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
@@ -36,6 +37,8 @@ U = TypeVar("U")
 _DEADLINE_FACTOR = 5.0
 _GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_AUTH_FAILED)
 _BATCH = 100
+_PROGRAMS_SECONDS = 300.0
+"""More than the deadlines of all its programs together."""
 
 
 def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
@@ -54,6 +57,7 @@ class LibvirtHost:
     def __init__(self, address: DaemonAddress, session: Session, rebuild_seconds: float) -> None:
         self._address = address
         self._session = session
+        self._beside = Worker()
         self._known_filters = definition_names(proc_of(session.pid) / "root")
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
@@ -79,8 +83,10 @@ class LibvirtHost:
     def close(self) -> None:
         """Hang up; a daemon that no longer answers is left to itself."""
         self._session.worker.close()
+        self._beside.close()
 
     def inspect(self, filters: Iterable[str] = ()) -> Live:
+        kernel = self._beside.begin("read the kernel's rules", self._ethernet_rules)
         domains = self._domains()
         bindings = self._list_bindings()
         self._bindings = len(bindings)
@@ -89,9 +95,14 @@ class LibvirtHost:
         held = self._closure(roots)
         definitions = {f.definition.name: f.definition for f in held}
         packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
-        closed, supplement = self._kernel.own_table()
-        rules = replace(self.rules(packets), supplement=supplement)
+        closed, rules = self._beside.end(kernel, _PROGRAMS_SECONDS)
+        rules = self._kernel.with_packets(rules) if packets else rules
         return Live(domains, held, bindings, rules, closed, self.devices())
+
+    def _ethernet_rules(self) -> tuple[frozenset[str], KernelRules]:
+        """By programs, which are waited for while libvirt is asked for the rest."""
+        closed, supplement = self._kernel.own_table()
+        return closed, replace(self._kernel.ethernet_rules(), supplement=supplement)
 
     def find_filter(self, name: str) -> LiveFilter | None:
         found = self._ask(f"read the filter {name}", lambda: self._filter_texts((name,)))

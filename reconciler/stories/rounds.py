@@ -53,7 +53,7 @@ def apply_in_rounds(
         steps = (*whole.steps, *plan.steps) if number else plan.steps
         if not execution.ok or proven is None:
             return replace(whole, steps=steps), execution, _look_again(settings, host, seen)
-        seen, plan = proven, app.plan_of(proven, wanted.allow)
+        seen, plan = proven
         whole = replace(whole, steps=steps, waiting=plan.waiting)
     if execution and plan.steps and wanted.most_rounds == MOST_ROUNDS:
         error = _still_to_do(plan.steps[0], f"{MOST_ROUNDS} rounds were done and stand")
@@ -64,20 +64,21 @@ def apply_in_rounds(
 
 def _execute(
     settings: Settings, host: Host, seen: Survey, plan: Plan, wanted: Wanted
-) -> tuple[Execution, Survey | None]:
-    """How it ended, and the look at the host after the last step that proved it."""
+) -> tuple[Execution, tuple[Survey, Plan] | None]:
+    """How it ended, and the look at the host that proved it, with what there is to do then."""
     confirmation = Confirmation(settings, host, plan, seen)
-    now: Survey | None = None
+    proven: tuple[Survey, Plan] | None = None
 
     def prove() -> ReconcilerError | None:
-        nonlocal now
+        nonlocal proven
         now = _look_again(settings, host, seen)
         again = app.plan_of(now, wanted.allow)
+        proven = now, again
         left = _not_brought_about(plan, again)
         return _still_to_do(left[0], "all steps were taken back") if left else confirmation.broken()
 
     with Journal(settings.var / "journal", plan) as journal:
-        return execute(plan, host, journal, wanted.notify, prove), now
+        return execute(plan, host, journal, wanted.notify, prove), proven
 
 
 def _not_brought_about(plan: Plan, again: Plan) -> list[Step]:

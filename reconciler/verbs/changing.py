@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler import app
+from reconciler.ahead import import_ahead
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.settings import settle
 from reconciler.verbs.common import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from reconciler.model.plan import Plan, Step
 
 EXIT_PLAN_CHANGES, EXIT_WAITING = 2, 3
+_AFTER_THE_STEPS = ("reconciler.nwfilter.prove", "reconciler.report.text", "rich.console", "rich.table", "rich.box")
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +118,8 @@ def apply(arguments: Arguments) -> int:
     events: list[dict[str, str]] = []
 
     def notify(event: str, step: Step) -> None:
+        if not events:
+            import_ahead(*_AFTER_THE_STEPS)
         events.append({"event": event, "step": step.id})
         tell_progress(event, step)
 
