@@ -5,6 +5,7 @@ The only package that imports yaml and pydantic, and only when a site is read: o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from reconciler.model.site import Desired
 
 __all__ = ["examine", "load"]
+
+# Whatever else is installed on a host gets no say in how a site is read, and is not looked for.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def load(files: Mapping[str, bytes], source: str = "", odd: Iterable[Oddity] = ()) -> Desired:
