@@ -271,7 +271,6 @@ def apply(
     from reconciler.stories import following
     from reconciler.stories.admitting import write_admission
     from reconciler.stories.holding import with_holds
-    from reconciler.stories.rounds import MOST_ROUNDS, Wanted, apply_in_rounds
 
     with exclusive(settings.var):
         desired = load_site(settings)
@@ -285,8 +284,12 @@ def apply(
                 hint="make a new plan and look at it",
             )
         with following.applying(settings, desired.source) as outcome:
-            most = MOST_ROUNDS if expected_digest is None else 1
-            plan, execution, seen = apply_in_rounds(settings, host, seen, plan, Wanted(notify, allow, most))
+            execution = None
+            if plan.steps or interrupted_runs(settings):
+                from reconciler.stories.rounds import Wanted, apply_in_rounds
+
+                wanted = Wanted(notify, allow, approved=expected_digest is not None)
+                plan, execution, seen = apply_in_rounds(settings, host, seen, plan, wanted)
             outcome.take(plan, execution)
         if execution is None or execution.ok:
             _forget_old_runs(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +16,20 @@ from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import DaemonAddress, namespaces_of, network_devices, parse_uri, proc_of
 from reconciler.host.daemons import Starter, starter
-from reconciler.host.deadline import Worker
+from reconciler.host.deadline import Job, Worker
 from reconciler.host.filter_files import definition_names, filter_file, filter_folder, write_filter_files
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
-from reconciler.host.reading import ABSENT, list_guests, read_bindings, read_filters, read_guests, state_of
+from reconciler.host.reading import (
+    ABSENT,
+    GuestState,
+    domain_of,
+    list_guests,
+    read_bindings,
+    read_filters,
+    read_guests,
+    state_of,
+)
 from reconciler.host.session import MINIMUM_DEADLINE, Session, open_again, open_session
 from reconciler.host.shutdown import shut_down
 from reconciler.model.filter import FilterRef, NwFilter
@@ -87,12 +97,14 @@ class LibvirtHost:
 
     def inspect(self, filters: Iterable[str] = ()) -> Live:
         kernel = self._beside.begin("read the kernel's rules", self._ethernet_rules)
-        domains = self._domains()
+        listed = self._session.worker.begin("list the guests", lambda: list_guests(self._connection))
+        roots = tuple(dict.fromkeys((*filters, *self._known_filters)))
+        begun = self._begin_all(roots, "filters", self._filter_texts)
+        domains = self._domains(listed)
         bindings = self._list_bindings()
         self._bindings = len(bindings)
         referenced = (nic.filterref.filter for d in domains for nic in (*d.persistent, *d.live) if nic.filterref)
-        roots = dict.fromkeys([*filters, *referenced, *(b.filterref.filter for b in bindings), *self._known_filters])
-        held = self._closure(roots)
+        held = self._closure(roots, begun, (*referenced, *(b.filterref.filter for b in bindings)))
         definitions = {f.definition.name: f.definition for f in held}
         packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
         closed, rules = self._beside.end(kernel, _PROGRAMS_SECONDS)
@@ -111,7 +123,7 @@ class LibvirtHost:
     def find_domain(self, name: str) -> Domain | None:
         handle = self._find(f"look up the guest {name}", lambda: self._connection.lookupByName(name))
         found = self._ask(f"read the guest {name}", lambda: read_guests([(handle, state_of(handle))])) if handle else ()
-        return found[0] if found else None
+        return domain_of(found[0]) if found else None
 
     def find_binding(self, port: str) -> Binding | None:
         handle = self._find(
@@ -229,14 +241,22 @@ class LibvirtHost:
     def open_gate(self, port: str) -> None:
         self._kernel.open_gate(port)
 
-    def _domains(self) -> tuple[Domain, ...]:
-        listed = self._ask("list the guests", lambda: list_guests(self._connection))
-        domains = (domain for some in _batches(listed) for domain in self._read(some, "guests", read_guests))
-        return tuple(sorted(domains, key=lambda domain: domain.name))
+    def _domains(self, listed: Job[tuple[tuple[Any, GuestState], ...]]) -> tuple[Domain, ...]:
+        guests = self._end(listed, MINIMUM_DEADLINE)
+        texts = self._end_all(self._begin_all(guests, "guests", read_guests))
+        return tuple(sorted(map(domain_of, texts), key=lambda domain: domain.name))
 
-    def _read(self, batch: tuple[T, ...], what: str, read: Callable[[tuple[T, ...]], tuple[U, ...]]) -> tuple[U, ...]:
-        """One job, with as many seconds as objects beyond those that one call has."""
-        return self._call(f"read {len(batch)} {what}", lambda: read(batch), MINIMUM_DEADLINE + len(batch))
+    def _begin_all(
+        self, objects: tuple[T, ...], what: str, read: Callable[[tuple[T, ...]], tuple[U, ...]]
+    ) -> list[Job[tuple[U, ...]]]:
+        """One job for many objects: a hand-over for each would cost more than the call."""
+        batches = (objects[first : first + _BATCH] for first in range(0, len(objects), _BATCH))
+        begin = self._session.worker.begin
+        return [begin(f"read {len(batch)} {what}", partial(read, batch)) for batch in batches]
+
+    def _end_all(self, jobs: Iterable[Job[tuple[U, ...]]]) -> Iterator[U]:
+        """What one job gave can be looked at while the next one is waited for."""
+        return (found for job in jobs for found in self._end(job, MINIMUM_DEADLINE + _BATCH))
 
     def _required_domain(self, guest: str) -> Any:
         handle = self._find(f"look up the guest {guest}", lambda: self._connection.lookupByName(guest))
@@ -248,21 +268,20 @@ class LibvirtHost:
         texts = self._ask("read the bindings", lambda: read_bindings(self._connection))
         return tuple(sorted(map(parse_binding, texts), key=lambda binding: binding.port))
 
-    def _closure(self, roots: Iterable[str]) -> tuple[LiveFilter, ...]:
-        """The filters of these names, and whatever they refer to."""
-        found: dict[str, LiveFilter] = {}
-        seen: set[str] = set()
-        waiting = tuple(dict.fromkeys(roots))
+    def _closure(
+        self, roots: tuple[str, ...], begun: list[Job[tuple[tuple[str, str], ...]]], more: Iterable[str]
+    ) -> tuple[LiveFilter, ...]:
+        """The filters of these names, whose reading was begun, those of `more`, and whatever they refer to."""
         folder = filter_folder(self._root)
-        while waiting:
-            seen.update(waiting)
-            texts = [pair for some in _batches(waiting) for pair in self._read(some, "filters", self._filter_texts)]
-            held = [_live_filter(folder, name, xml) for name, xml in texts]
-            found.update((each.definition.name, each) for each in held)
-            waiting = tuple(
-                dict.fromkeys(name for each in held for name in each.definition.references if name not in seen)
-            )
-        return tuple(found[name] for name in sorted(found))
+        held = [_live_filter(folder, name, xml) for name, xml in self._end_all(begun)]
+        seen, waiting = set(roots), [*more, *_references(held)]
+        while names := tuple(dict.fromkeys(name for name in waiting if name not in seen)):
+            seen.update(names)
+            texts = self._end_all(self._begin_all(names, "filters", self._filter_texts))
+            added = [_live_filter(folder, name, xml) for name, xml in texts]
+            held += added
+            waiting = _references(added)
+        return tuple(sorted(held, key=lambda each: each.definition.name))
 
     def _filter_texts(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         return read_filters(self._connection, names)
@@ -288,10 +307,13 @@ class LibvirtHost:
         return self._bindings * self._rebuild_seconds * _DEADLINE_FACTOR
 
     def _call(self, what: str, function: Callable[[], T], seconds: float) -> T:
+        return self._end(self._session.worker.begin(what, function), seconds)
+
+    def _end(self, job: Job[T], seconds: float) -> T:
         try:
-            return self._session.worker.call(what, function, seconds)
+            return self._session.worker.end(job, seconds)
         except libvirt.libvirtError as error:
-            raise _translated(what, error) from error
+            raise _translated(job.what, error) from error
 
 
 def _live_filter(folder: Path, name: str, xml: str) -> LiveFilter:
@@ -302,8 +324,8 @@ def _live_filter(folder: Path, name: str, xml: str) -> LiveFilter:
     return LiveFilter(definition, uuid, owned, xml, file, temporary)
 
 
-def _batches(objects: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
-    return (objects[first : first + _BATCH] for first in range(0, len(objects), _BATCH))
+def _references(held: Iterable[LiveFilter]) -> list[str]:
+    return [name for each in held for name in each.definition.references]
 
 
 class _Absent(HostError):

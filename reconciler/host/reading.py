@@ -15,7 +15,7 @@ import libvirt
 
 from reconciler.domain.parse import parse_nics
 from reconciler.host.saved import read_saved_states
-from reconciler.model.live import Domain
+from reconciler.model.live import Domain, SavedState
 
 T = TypeVar("T")
 
@@ -45,6 +45,19 @@ _STATES = (
 """In the order of `GuestState`."""
 
 
+@dataclass(frozen=True, slots=True)
+class GuestTexts:
+    """A guest's definitions as libvirt prints them, empty where it has none; they are parsed by another thread."""
+
+    name: str
+    uuid: str
+    state: GuestState
+    stored: str
+    running: str
+    saved: tuple[SavedState, ...]
+    busy: bool
+
+
 def state_of(handle: Any) -> GuestState:
     """Raises libvirtError."""
     persistent = bool(handle.isPersistent())
@@ -65,27 +78,32 @@ def list_guests(connection: Any) -> tuple[tuple[Any, GuestState], ...]:
     return tuple((handle, GuestState(*(uuid in each for each in having))) for handle, uuid in found)
 
 
-def read_guests(listed: Iterable[tuple[Any, GuestState]]) -> tuple[Domain, ...]:
+def read_guests(listed: Iterable[tuple[Any, GuestState]]) -> tuple[GuestTexts, ...]:
     """Without those that went away meanwhile. Raises libvirtError."""
-    found = (_present(partial(read_guest, handle, state)) for handle, state in listed)
-    return tuple(domain for domain in found if domain is not None)
+    found = (_present(partial(_read_guest, handle, state)) for handle, state in listed)
+    return tuple(texts for texts in found if texts is not None)
 
 
-def read_guest(handle: Any, state: GuestState) -> Domain:
-    """Raises libvirtError."""
+def _read_guest(handle: Any, state: GuestState) -> GuestTexts:
     stored = handle.XMLDesc(_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE) if state.persistent else ""
     running = handle.XMLDesc(_SECURE) if state.active else ""
+    saved = read_saved_states(handle, image=state.saved, snapshots=state.snapshots)
+    busy = state.active and _is_busy(handle)
+    return GuestTexts(handle.name(), handle.UUIDString(), state, stored, running, saved, busy)
+
+
+def domain_of(texts: GuestTexts) -> Domain:
     return Domain(
-        handle.name(),
-        handle.UUIDString(),
-        state.active,
-        autostart=state.autostart,
-        persistent=parse_nics(stored) if stored else (),
-        live=parse_nics(running) if running else (),
-        persistent_xml=stored,
-        live_xml=running,
-        saved=read_saved_states(handle, image=state.saved, snapshots=state.snapshots),
-        busy=state.active and _is_busy(handle),
+        texts.name,
+        texts.uuid,
+        texts.state.active,
+        autostart=texts.state.autostart,
+        persistent=parse_nics(texts.stored) if texts.stored else (),
+        live=parse_nics(texts.running) if texts.running else (),
+        persistent_xml=texts.stored,
+        live_xml=texts.running,
+        saved=texts.saved,
+        busy=texts.busy,
     )
 
 

@@ -26,11 +26,14 @@ MOST_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Who hears of each step, what more than the policy is allowed, and how many rounds there may be."""
+    """Who hears of each step, what more than the policy is allowed, and whether it is a plan that somebody approved.
+
+    What an approved plan makes possible was not approved, so it has one round.
+    """
 
     notify: Callable[[str, Step], None] = lambda _event, _step: None
     allow: Disruption | None = None
-    most_rounds: int = MOST_ROUNDS
+    approved: bool = False
 
 
 def apply_in_rounds(
@@ -43,7 +46,7 @@ def apply_in_rounds(
     open.
     """
     whole, execution = plan, None
-    for number in range(wanted.most_rounds):
+    for number in range(1 if wanted.approved else MOST_ROUNDS):
         if not plan.steps:
             break
         before = execution.done if execution else ()
@@ -55,7 +58,7 @@ def apply_in_rounds(
             return replace(whole, steps=steps), execution, _look_again(settings, host, seen)
         seen, plan = proven
         whole = replace(whole, steps=steps, waiting=plan.waiting)
-    if execution and plan.steps and wanted.most_rounds == MOST_ROUNDS:
+    if execution and plan.steps and not wanted.approved:
         error = _still_to_do(plan.steps[0], f"{MOST_ROUNDS} rounds were done and stand")
         return whole, replace(execution, error=error), seen
     _close_interrupted_runs(settings, whole)
