@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent / "reconciler"
 
 PURE = {"model", "nwfilter", "domain", "load", "diff", "plan", "adopt", "report"}
 WORLD = {
-    "admission", "ahead", "app", "cli", "execute", "git", "host", "lab", "publish", "records", "settings", "source", "stories",
-    "verbs",
+    "admission", "ahead", "app", "cli", "execute", "git", "host", "lab", "publish", "records", "settings", "source",
+    "stories", "verbs",
 }  # fmt: skip
 
 ALLOWED: dict[str, set[str]] = {
