@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from reconciler.adopt.entry import Entry, Inexpressible, Network
-from reconciler.load.values import LINK_LOCAL, bounds
+from reconciler.load.values import bounds, lies_in_link_local
 from reconciler.model.guest import Guest, Interface, guard_name
 
 _ONE_OWNER = "leave it to one of them, and adopt the other again"
@@ -100,7 +100,7 @@ def _overlaps(owners: Iterable[_Owner]) -> _Blamed:
 
 def _claim(owner: _Owner, network: Network) -> _Claim:
     """Link-local addresses may repeat on another bridge."""
-    is_local = network.version == 6 and network.subnet_of(LINK_LOCAL)
+    is_local = lies_in_link_local(network)
     return _Claim(owner, network, *bounds(network), (network.version, (owner.bridge or "link") if is_local else ""))
 
 

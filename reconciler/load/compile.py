@@ -17,7 +17,7 @@ from reconciler.load.probes import build_probes, check_default_probes, check_pro
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
 from reconciler.load.uses import Uses
-from reconciler.load.values import LINK_LOCAL
+from reconciler.load.values import lies_in_link_local
 from reconciler.load.variables import (
     check_variables,
     compile_variables,
@@ -146,7 +146,7 @@ def _check_foreign_gateways(draft: InterfaceDraft, site: SiteView, findings: Fin
 def _claims(draft: InterfaceDraft, site: SiteView | None) -> Iterator[Claim]:
     for network, node in draft.addresses():
         scope = ""
-        if network.version == 6 and network.subnet_of(LINK_LOCAL):
+        if lies_in_link_local(network):
             scope = _bridge(draft, site) or "link"
         yield Claim(network, draft.guest, node.origin, scope)
 

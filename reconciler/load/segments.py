@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from reconciler.load.files import SegmentEntry
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.node import Node
-from reconciler.load.values import LINK_LOCAL, IPNetwork, bounds
+from reconciler.load.values import IPNetwork, bounds, lies_in_link_local
 from reconciler.model.origin import Origin
 
 _Span = tuple[int, int]
@@ -65,7 +65,7 @@ class Territory:
                 raise Invalid(id, f"{shown} {'is' if first == last else 'contains'} {what}")
 
     def _holds(self, network: IPNetwork, first: int, last: int) -> bool:
-        if self.is_open or (network.version == 6 and network.subnet_of(LINK_LOCAL)):
+        if self.is_open or lies_in_link_local(network):
             return True
         return any(start <= first and last <= end for start, end in self.spans[network.version])
 
@@ -84,7 +84,7 @@ class Gateways:
         """Raise for an address that is a gateway of another segment; a link-local one only on the same bridge."""
         first, last = bounds(network)
         start = bisect_left(self._sorted, (network.version, first, "", "", ""))
-        is_local = network.version == 6 and network.subnet_of(LINK_LOCAL)
+        is_local = lies_in_link_local(network)
         for version, number, name, gateway_bridge, gateway in self._sorted[start:]:
             if (version, number) > (network.version, last):
                 break

@@ -33,12 +33,20 @@ _IPV4_TEXT = re.compile(r"[0-9.]+(/[0-9]{1,2})?")
 _IPV6_TEXT = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?")
 OWN = "own"
 LINK_LOCAL = IPv6Network("fe80::/10")
+_BEHIND_THE_PREFIX = LINK_LOCAL.max_prefixlen - LINK_LOCAL.prefixlen
+_LINK_LOCAL_PREFIX = int(LINK_LOCAL.network_address) >> _BEHIND_THE_PREFIX
 
 
 def bounds(network: IPNetwork) -> tuple[int, int]:
     """First and last address of a network as numbers, which compare much faster than the objects."""
     first = int(network.network_address)
     return first, first | int(network.hostmask)
+
+
+def lies_in_link_local(network: IPNetwork) -> bool:
+    if network.version != LINK_LOCAL.version or network.prefixlen < LINK_LOCAL.prefixlen:
+        return False
+    return int(network.network_address) >> _BEHIND_THE_PREFIX == _LINK_LOCAL_PREFIX
 
 
 def _reserved(text: str, kind: str) -> tuple[int, int, int, str]:

@@ -30,9 +30,10 @@ _NEIGHBOURS = 4
 def with_neighbours(guests: Iterable[Guest]) -> Iterator[tuple[Guest, Interface, tuple[Address, ...]]]:
     """Every interface with the addresses of the next ones: what a guest forges first is its neighbour's."""
     pairs = [(guest, interface) for guest in guests for interface in guest.interfaces]
+    first = [tuple(_first_addresses(interface)) for _, interface in pairs]
     for position, (guest, interface) in enumerate(pairs):
-        others = [*pairs[position + 1 :], *pairs[:position]][:_NEIGHBOURS]
-        yield guest, interface, tuple(address for _, other in others for address in _first_addresses(other))
+        others = range(position + 1, position + 1 + min(_NEIGHBOURS, len(pairs) - 1))
+        yield guest, interface, tuple(address for other in others for address in first[other % len(pairs)])
 
 
 def _first_addresses(interface: Interface) -> Iterator[Address]:
