@@ -41,14 +41,15 @@ class Worker:
         return self.end(self.begin(what, function), seconds)
 
     def begin(self, what: str, function: Callable[[], T]) -> Job[T]:
-        if self._hanging:
-            raise HostTimeout(f"libvirt was not asked to {what}: it still has not answered `{self._hanging}`")
+        self._refuse_behind_a_hang(what)
         job = Job(what, function)
         self._jobs.put(job)
         return job
 
     def end(self, job: Job[T], seconds: float) -> T:
         """What a call that was begun gave, or its exception."""
+        if not job.done.is_set():
+            self._refuse_behind_a_hang(job.what)
         if not job.done.wait(seconds):
             self._hanging = job.what
             raise HostTimeout(
@@ -59,6 +60,10 @@ class Worker:
         if job.error is not None:
             raise job.error
         return cast(T, job.result)
+
+    def _refuse_behind_a_hang(self, what: str) -> None:
+        if self._hanging:
+            raise HostTimeout(f"libvirt was not asked to {what}: it still has not answered `{self._hanging}`")
 
     def close(self) -> None:
         self._jobs.put(None)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import libvirt
 import pytest
 from settled import Host, start_guests, write_site
 from sites import guest_yaml, mac
 
+from reconciler.host.reading import GuestState, list_guests, state_of
+from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.labs import lab as new_lab
 
 pytestmark = pytest.mark.lab
@@ -29,6 +32,26 @@ def host(tmp_path: Path) -> Iterator[Host]:
         start_guests(lab, tmp_path, GUESTS)
         host.converge()
         yield host
+
+
+def test_lists_say_of_each_guest_what_libvirt_says_when_it_is_asked_alone(host: Host, tmp_path: Path) -> None:
+    """A host is read by lists; a step looks at one guest by itself."""
+    (tmp_path / "snapshot.xml").write_text(SNAPSHOT.format(domain=host.virsh("dumpxml", "db01")))
+    host.virsh("snapshot-create", "db01", "--redefine", str(tmp_path / "snapshot.xml"))
+    host.virsh("autostart", "db01")
+    host.virsh("managedsave", "web01")
+    (tmp_path / "passing.xml").write_text(tiny_domain_xml("passing01", [NicSpec(mac(9))]))
+    host.virsh("create", str(tmp_path / "passing.xml"))
+    connection = libvirt.open(host.lab.uri)
+    listed = {handle.name(): (handle, state) for handle, state in list_guests(connection)}
+    states = {name: state for name, (_, state) in listed.items()}
+    assert states == {name: state_of(handle) for name, (handle, _) in listed.items()}
+    assert states == {
+        "web01": GuestState(active=False, persistent=True, autostart=False, saved=True, snapshots=False),
+        "db01": GuestState(active=True, persistent=True, autostart=True, saved=False, snapshots=True),
+        "passing01": GuestState(active=True, persistent=False, autostart=False, saved=False, snapshots=False),
+    }
+    connection.close()
 
 
 def test_an_image_is_rewritten_before_its_address_is_claimed_and_starts_with_the_new_one(host: Host) -> None:
