@@ -180,7 +180,10 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
     elif done.execution.ok:
         from reconciler.report.text import show_proofs, summary
 
-        show_proofs(console(), done.proofs)
+        running = [proof for proof in done.proofs if proof.port is not None or not proof.managed]
+        show_proofs(console(), running)
+        if len(running) < len(done.proofs):
+            print(f"interfaces of guests that do not run: {len(done.proofs) - len(running)}")
         print(f"applied: {summary(done.plan)}")
     if done.plan.waiting:
         from reconciler.report.text import show_waiting
