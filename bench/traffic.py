@@ -90,7 +90,7 @@ def measured(
     """For each family: frames sent a second, microseconds of CPU for each, and the part that came through."""
     host = open_host(private.uri)
     many = (another(interface, number) for number in range(guests))
-    host.set_supplement(with_rules(e for each in many for e in elements_of(each)).elements if guests else None)
+    host.set_supplement(with_rules(e for each in many for e in elements_of(each)) if guests else None)
     bound = None
     if reference is not None:
         xml = binding_xml(Binding("p0", "vm01", MAC, reference), str(uuid.uuid4()))

@@ -18,13 +18,13 @@ from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.ignore import Ignore, ignored_because
 from reconciler.model.kernel import ForeignRule
 from reconciler.model.live import Binding, Domain, FilterFile, Live, Nic, SavedState
-from reconciler.model.site import Desired, Disruption
+from reconciler.model.site import Desired, Disruption, Policy
 from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
 from reconciler.nwfilter.installed import Installed, are_all_missing
 from reconciler.nwfilter.leftovers import leftover_ports
-from reconciler.nwfilter.supplement import OBJECT, supplement_of
-from reconciler.nwfilter.supplement_compare import supplement_differences
+from reconciler.nwfilter.supplement import supplement_of
+from reconciler.nwfilter.supplement_compare import owners_of, supplement_differences
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
@@ -88,7 +88,15 @@ def _pairs(before: dict[str, Tree], after: dict[str, Tree]) -> dict[str, tuple[T
 def _site_trees(desired: Desired) -> dict[str, Tree]:
     trees = {f"filter/{definition.name}": filter_tree(definition) for definition in desired.filters}
     trees |= {f"guest/{guest.name}": _guest_tree(guest) for guest in desired.guests}
-    return trees | {"site": {"ignore": [_ignore_text(rule) for rule in desired.ignore]}}
+    return trees | {"site": {"ignore": [_ignore_text(rule) for rule in desired.ignore], **_policy_tree(desired.policy)}}
+
+
+def _policy_tree(policy: Policy) -> Tree:
+    """What of the policy decides on frames."""
+    return {
+        "policy.supplement": "nftables" if policy.supplement else "off",
+        "policy.flood_limit": str(policy.flood_limit) if policy.flood_limit else "none",
+    }
 
 
 def _ignore_text(rule: Ignore) -> str:
@@ -246,14 +254,9 @@ def _kernel_drift(
 
 
 def _supplement_drift(desired: Desired, live: Live, host: str) -> Iterator[Drift]:
-    """Of our own table: what concerns an interface of the site is its guest's, the rest the table's."""
-    owners = {interface.mac: guest.name for guest in desired.guests_on(host) for interface in guest.interfaces}
+    owners = owners_of(desired, host)
     for each in supplement_differences(supplement_of(desired, host), live.kernel.supplement):
-        if each.mac in owners:
-            name, field = f"guest/{owners[each.mac]}", f"{each.mac}.{each.field}"
-        else:
-            name, field = OBJECT, each.field if each.mac is None else f"{each.field}.{each.mac}"
-        yield Drift(name, field, Layer.KERNEL, each.lacks, each.extra)
+        yield Drift(*each.place(owners), Layer.KERNEL, each.lacks, each.extra)
 
 
 def _foreign_drift(name: str, mac: str, rules: Iterable[ForeignRule], shown: set[str]) -> Iterator[Drift]:

@@ -15,7 +15,7 @@ from reconciler.model import actions
 from reconciler.model.actions import Action, ShutDownGuest
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import Family, ForeignRule
-from reconciler.model.supplement import Element
+from reconciler.model.supplement import Element, FloodLimit
 
 Event = Mapping[str, Any]
 _KINDS: Mapping[str, type[Any]] = {
@@ -156,6 +156,8 @@ def _value(name: str, value: Any) -> Any:
         return tuple((key, text) for key, text in value)
     if name in ("wanted", "replaced") and isinstance(value, list):
         return tuple(Element(*each) for each in value)
+    if name in ("limit", "replaced_limit") and value is not None:
+        return FloodLimit(**value)
     if name == "undo" and value is not None:
         return ShutDownGuest(**value)
     return value

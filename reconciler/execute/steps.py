@@ -324,6 +324,10 @@ def _(action: OpenGate, host: Host) -> None:
 
 @perform.register
 def _(action: SetSupplement, host: Host) -> None:
-    host.set_supplement(action.wanted)
-    if host.supplement() != (None if action.wanted is None else with_rules(action.wanted)):
+    wanted = None if action.wanted is None else with_rules(action.wanted, action.limit)
+    host.set_supplement(wanted, keep_rules=action.keeps_rules)
+    found = host.supplement()
+    if wanted and found and action.keeps_rules:
+        wanted = replace(wanted, rules=found.rules, others=found.others)
+    if found != wanted:
         raise HostError("nft took the rules beside libvirt's, and lists others")

@@ -16,13 +16,13 @@ from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
 from reconciler.host.processes import Namespaces, run
 from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, KernelRules, Ruleset
-from reconciler.model.supplement import Element, Supplement
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.ebtables import parse_ebtables
 from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
 from reconciler.nwfilter.nft_leftovers import clearing, deletions
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
-from reconciler.nwfilter.supplement import TABLE, changes, commands, with_rules
+from reconciler.nwfilter.supplement import TABLE, changes, commands
 from reconciler.nwfilter.supplement_read import CLOSED, GATE, closed_ports, parse_supplement
 
 # Before libvirt's rules: ebtables' nat PREROUTING is at -300.
@@ -168,20 +168,19 @@ class Kernel:
             message = f"what nft lists of our own table is not understood: {error!r}; nothing was done"
             raise HostError(message) from error
 
-    def set_supplement(self, elements: Iterable[Element] | None) -> None:
-        """Give the supplement these elements, or take it away.
+    def set_supplement(self, wanted: Supplement | None, *, keep_rules: bool = False) -> None:
+        """Make it what is wanted, or take it away; with `keep_rules` its rules stay as somebody else made them.
 
         One transaction: every frame meets the table as it was or as it will be, the gate in both. What stays is not
         touched: a frame that is looked up while a set is replaced would be found in neither.
         """
         closed, found = self.own_table()
-        wanted = None if elements is None else with_rules(elements)
-        if found and wanted and found.rules == wanted.rules and not found.others:
+        if found and wanted and (keep_rules or (found.rules == wanted.rules and not found.others)):
             text = "\n".join((*changes(found.elements, wanted.elements), ""))
         else:
             text = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
             if wanted is not None:
-                text += "\n".join((f"add table bridge {TABLE}", *commands(wanted.elements), ""))
+                text += "\n".join((f"add table bridge {TABLE}", *commands(wanted), ""))
             if closed:
                 text += _gate(closed)
         run(["nft", "-f", "-"], stdin=text, within=self._within)

@@ -36,7 +36,7 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.model.probe import Probe
-from reconciler.model.supplement import Element, Supplement
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
@@ -232,8 +232,8 @@ class LibvirtHost:
     def supplement(self) -> Supplement | None:
         return self._kernel.own_table()[1]
 
-    def set_supplement(self, elements: tuple[Element, ...] | None) -> None:
-        self._kernel.set_supplement(elements)
+    def set_supplement(self, wanted: Supplement | None, *, keep_rules: bool = False) -> None:
+        self._kernel.set_supplement(wanted, keep_rules=keep_rules)
 
     def close_gate(self, port: str) -> None:
         self._kernel.close_gate(port)

@@ -23,9 +23,8 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import MANAGED_SAVE, Binding, Domain, Live, LiveFilter, Nic, SavedState
 from reconciler.model.probe import Probe
-from reconciler.model.supplement import Element, Supplement
+from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.expand import Expected
-from reconciler.nwfilter.supplement import with_rules
 from reconciler.nwfilter.variables import closure
 
 
@@ -88,9 +87,10 @@ class MemoryHost(MemoryConnection):
     def supplement(self) -> Supplement | None:
         return self.beside
 
-    def set_supplement(self, elements: tuple[Element, ...] | None) -> None:
+    def set_supplement(self, wanted: Supplement | None, *, keep_rules: bool = False) -> None:
         self._write("set_supplement", "host")
-        self.beside = None if elements is None else with_rules(elements)
+        kept = keep_rules and wanted and self.beside
+        self.beside = replace(self.beside, elements=wanted.elements) if kept and wanted and self.beside else wanted
         self._changed()
 
     def gated(self) -> frozenset[str]:

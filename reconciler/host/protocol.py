@@ -9,7 +9,7 @@ from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.model.probe import Probe
-from reconciler.model.supplement import Element, Supplement
+from reconciler.model.supplement import Supplement
 
 
 class Host(Protocol):
@@ -83,8 +83,8 @@ class Host(Protocol):
     def supplement(self) -> Supplement | None:
         """What our own table has beside the gate."""
 
-    def set_supplement(self, elements: tuple[Element, ...] | None) -> None:
-        """Replace it by the rules of this version with these elements, in one instant; None takes it away."""
+    def set_supplement(self, wanted: Supplement | None, *, keep_rules: bool = False) -> None:
+        """Replace it in one instant; None takes it away. With `keep_rules` only what stands in its sets is changed."""
 
     def close_gate(self, port: str) -> None: ...
 

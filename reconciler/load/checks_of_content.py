@@ -63,6 +63,14 @@ POLICY: Meanings = {
         "A window that ends when it begins allows nothing.",
         "correct its times; for a whole day write from 00:00 to 24:00",
     ),
+    "flood-limit-without-supplement": (
+        "A limit on floods is a rule of the supplement, and the site has none.",
+        "add `supplement: nftables` to the policy, or remove the limit",
+    ),
+    "flood-limit-burst": (
+        "A guest that is silent for a minute begins anew, so a limit cannot allow more at once than a minute's frames.",
+        "lower `burst` to sixty times `rate` at most, or leave it out",
+    ),
 }
 
 HEALTH: Meanings = {

@@ -12,7 +12,7 @@ from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.ignores import check_ignores
 from reconciler.load.instantiation import check_instances
-from reconciler.load.policy_file import DAYS, PolicyEntry, WindowEntry
+from reconciler.load.policy_file import DAYS, FloodLimitEntry, PolicyEntry, WindowEntry
 from reconciler.load.probes import build_probes, check_default_probes, check_probes
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import Claim, report_overlaps
@@ -30,6 +30,7 @@ from reconciler.model.drift import Layer
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
 from reconciler.model.ignore import Ignore
 from reconciler.model.site import Desired, Disruption, OnTimeout, Policy, Rollout, Segment, Strategy, Window
+from reconciler.model.supplement import FloodLimit
 
 
 def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: FilterSet, findings: Findings) -> None:
@@ -181,7 +182,12 @@ def _policy(entry: PolicyEntry) -> Policy:
         Rollout(entry.rollout),
         Strategy(entry.strategy),
         supplement=entry.supplement == "nftables",
+        flood_limit=_flood_limit(entry.flood_limit),
     )
+
+
+def _flood_limit(entry: FloodLimitEntry | None) -> FloodLimit | None:
+    return FloodLimit(entry.rate, entry.burst or 2 * entry.rate) if entry else None
 
 
 def _window(entry: WindowEntry) -> Window:

@@ -40,6 +40,15 @@ class ShutdownEntry(Part):
 DEFAULT_SHUTDOWN = ShutdownEntry.model_validate({})
 
 
+class FloodLimitEntry(Part):
+    """How often a guest may say what it may say. Each guest has one for ARP, one for IGMP and one for ICMPv6."""
+
+    rate: int = Field(ge=1, le=1_000_000, description="Frames a second.")
+    burst: int | None = Field(
+        None, ge=1, le=60_000_000, description="Frames at once; a minute's at most. Default: two seconds'."
+    )
+
+
 class PolicyEntry(Part):
     """What a run may do unasked."""
 
@@ -75,6 +84,11 @@ class PolicyEntry(Part):
         "off",
         description="What stops the forgeries of IPv6 Neighbour Discovery that no rule of nwfilter can look at. "
         "nftables: rules in a table of our own, beside libvirt's. off: nothing.",
+    )
+    flood_limit: FloodLimitEntry | None = Field(
+        None,
+        description="Cuts each guest's floods of ARP, IGMP, MLD and Neighbour Discovery, by rules of the supplement. "
+        "Left out: as often as a guest likes.",
     )
 
 

@@ -49,13 +49,26 @@ class SiteView:
             if name in filters.site and choice != name:
                 message = f"{name} here is used instead of filters/{name}.xml"
                 findings.report("form-shadows-filter", self.node.at("filters").key_origin(name), message)
-        for number, window in enumerate(self.file.policy.windows):
-            if window.begin == window.to:
-                place = self.node.at("policy", "windows", number, "to").origin
-                findings.report("window-empty", place, "the window ends when it begins")
+        self._check_policy(findings)
         default = self.file.defaults.filter
         if default and not self.knows_filter(default, filters):
             report_unknown_filter(default, self.node.at("defaults", "filter"), self.names(filters), findings)
+
+    def _check_policy(self, findings: Findings) -> None:
+        policy, node = self.file.policy, self.node.at("policy")
+        for number, window in enumerate(policy.windows):
+            if window.begin == window.to:
+                findings.report(
+                    "window-empty", node.at("windows", number, "to").origin, "the window ends when it begins"
+                )
+        limit, place = policy.flood_limit, node.at("flood_limit")
+        if limit and policy.supplement == "off":
+            findings.report(
+                "flood-limit-without-supplement", place.origin, "the site has no supplement to limit floods"
+            )
+        if limit and limit.burst and limit.burst > 60 * limit.rate:
+            message = f"{limit.burst} frames are more than a minute's at {limit.rate} a second"
+            findings.report("flood-limit-burst", place.at("burst").origin, message)
 
     def knows_filter(self, name: str, filters: FilterSet) -> bool:
         return name in self.file.filters or filters.exists(name) or self.is_unclear("filters", name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.model.filter import FilterRef
 from reconciler.model.kernel import Family, ForeignRule
-from reconciler.model.supplement import Element
+from reconciler.model.supplement import Element, FloodLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,11 +351,15 @@ class OpenGate:
 class SetSupplement:
     """Put the supplement in the place of all that our table has beside the gate, in one transaction of nft.
 
-    `wanted` and `replaced` are its elements, None where there is no supplement.
+    `wanted` and `replaced` are its elements, None where there is no supplement; `limit` and `replaced_limit` what it
+    allows of floods. With `keeps_rules` only elements are changed, because what differs of the rules is ignored.
     """
 
     wanted: tuple[Element, ...] | None
     replaced: tuple[Element, ...] | None
+    limit: FloodLimit | None = None
+    replaced_limit: FloodLimit | None = None
+    keeps_rules: bool = False
 
     kind = "set-supplement"
 
@@ -367,7 +371,7 @@ class SetSupplement:
         return "bring the rules of nft beside libvirt's to what the site says"
 
     def inverse(self) -> Action:
-        return SetSupplement(self.replaced, self.wanted)
+        return SetSupplement(self.replaced, self.wanted, self.replaced_limit, self.limit, self.keeps_rules)
 
 
 Action = (

@@ -10,6 +10,7 @@ from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest
 from reconciler.model.ignore import Ignore
 from reconciler.model.problem import Problem
+from reconciler.model.supplement import FloodLimit
 
 
 class Disruption(IntEnum):
@@ -80,7 +81,8 @@ class Policy:
 
     `forbid_widening` makes `check --base` refuse a change that lets more frames through without saying why.
     `shutdown_seconds` is how long a guest may take to shut down; `max_down` how many may be down at once.
-    `supplement`: whether our own table has rules for what no rule of nwfilter can look at.
+    `supplement`: whether our own table has rules for what no rule of nwfilter can look at; `flood_limit`: how often a
+    guest may say what it may say.
     """
 
     disruption: Disruption = Disruption.REBUILD
@@ -93,6 +95,7 @@ class Policy:
     rollout: Rollout = Rollout.CHEAPEST
     strategy: Strategy = Strategy.LIVE
     supplement: bool = False
+    flood_limit: FloodLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)

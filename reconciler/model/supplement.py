@@ -17,6 +17,17 @@ class Element(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class FloodLimit:
+    """How many frames a second of one kind a guest may send to its neighbours' discovery, and how many at once."""
+
+    rate: int
+    burst: int
+
+    def __str__(self) -> str:
+        return f"{self.rate} a second, {self.burst} at once"
+
+
+@dataclass(frozen=True, slots=True)
 class Supplement:
     """What the table holds beside the gate.
 

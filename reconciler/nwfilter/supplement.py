@@ -6,7 +6,8 @@ asked by the same few rules for every guest; what differs is in sets whose keys 
 nwfilter pins it. So a frame costs one look-up however many guests there are, and the rules are in force before
 a guest starts, is plugged in or comes from another host.
 
-They only drop. What they accept still has to pass libvirt's rules.
+They only drop. What they accept still has to pass libvirt's rules. Where the site limits floods, the rules for that
+(`floods`) stand in the same table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ipaddress import IPv6Network, collapse_addresses
 from reconciler.model.guest import Interface, Role
 from reconciler.model.kernel import Condition, KernelRule
 from reconciler.model.site import Desired
-from reconciler.model.supplement import Element, Supplement
+from reconciler.model.supplement import Element, FloodLimit, Supplement
+from reconciler.nwfilter.floods import FLOODS, LIMITED, flood_rules
+from reconciler.nwfilter.floods import SETS as FLOOD_SETS
 
 TABLE = "reconciler"
 OBJECT = f"table/{TABLE}"
@@ -32,6 +35,8 @@ SETS = {
     TARGETS: "typeof ether saddr . @th,64,128; flags interval;",
     OPTIONS: "typeof ether saddr . @th,192,64;",
 }
+PRIORITIES = {HOOK: -340, FLOODS: 10}
+"""Of the chains that the kernel itself calls. The gate's is -350; libvirt's are at -300 of ebtables, 0 and 1 of nft."""
 
 _SOURCE_LINK_LAYER, _TARGET_LINK_LAYER = "0101", "0201"
 """Type and length of the options that hold an Ethernet address (RFC 4861, 4.6.1)."""
@@ -45,21 +50,29 @@ def supplement_of(desired: Desired, host: str) -> Supplement | None:
     if not desired.policy.supplement:
         return None
     interfaces = (interface for guest in desired.guests_on(host) for interface in guest.interfaces)
-    return with_rules(element for interface in interfaces for element in elements_of(interface))
+    return _whole(interfaces, desired.policy.flood_limit)
 
 
 def supplement_for(desired: Desired, interface: Interface) -> Supplement | None:
     """What of it concerns one interface, on whichever host that runs."""
-    return with_rules(elements_of(interface)) if desired.policy.supplement else None
+    return _whole((interface,), desired.policy.flood_limit) if desired.policy.supplement else None
 
 
-def with_rules(elements: Iterable[Element]) -> Supplement:
-    return Supplement(tuple(sorted(set(elements))), RULES)
+def _whole(interfaces: Iterable[Interface], limit: FloodLimit | None) -> Supplement:
+    elements = (each for one in interfaces for each in elements_of(one, is_limited=limit is not None))
+    return with_rules(elements, limit)
 
 
-def elements_of(interface: Interface) -> Iterator[Element]:
+def with_rules(elements: Iterable[Element], limit: FloodLimit | None = None) -> Supplement:
+    floods = ((FLOODS, flood_rules(limit)),) if limit else ()
+    return Supplement(tuple(sorted(set(elements))), RULES + floods)
+
+
+def elements_of(interface: Interface, *, is_limited: bool = False) -> Iterator[Element]:
     """The facts about one interface. libvirt's rules let no IPv6 out where it has no address."""
     mac = interface.mac
+    if is_limited:
+        yield Element(LIMITED, mac)
     if not interface.ipv6:
         return
     yield Element(GUESTS, mac)
@@ -95,13 +108,19 @@ _NOT_FIRST = "ip6 nexthdr != 58"
 """Behind an extension header a message has the length of another one, and in a fragment lacks its end."""
 
 RULES: tuple[tuple[str, tuple[KernelRule, ...]], ...] = (
-    (HOOK, (_rule("supplement-ipv6", "ether type 0x86dd", "ether saddr @guests", goto=True),)),
+    (
+        HOOK,
+        (
+            # The bulk of IPv6 is through here. The bits are its next header; whether it is IPv6 at all is not asked,
+            # since all else goes on whatever they are.
+            _rule("ACCEPT", "@nh,48,8 6"),
+            _rule("ACCEPT", "@nh,48,8 17", "th dport != 546"),
+            _rule("supplement-ipv6", "ether type 0x86dd", "ether saddr @guests", goto=True),
+        ),
+    ),
     (
         "supplement-ipv6",
         (
-            # The bulk of all frames is through here.
-            _rule("ACCEPT", "ip6 nexthdr 6"),
-            _rule("ACCEPT", "ip6 nexthdr 17", "udp dport != 546"),
             _rule("ACCEPT", "frag frag-off != 0"),
             _rule("supplement-rs", "icmpv6 type 133", goto=True),
             _rule("DROP", "icmpv6 type 134", "ether saddr != @routers"),
@@ -150,16 +169,20 @@ RULES: tuple[tuple[str, tuple[KernelRule, ...]], ...] = (
 )
 
 
-def commands(elements: Iterable[Element]) -> Iterator[str]:
+def commands(supplement: Supplement) -> Iterator[str]:
     """nft's commands that make all of it in a table that has none of it."""
     place = f"bridge {TABLE}"
-    yield from (f"add set {place} {name} {{ {kind} }}" for name, kind in SETS.items())
-    yield from _on_elements("add", elements)
-    # Before libvirt's rules, and after the gate: ebtables' nat PREROUTING is at -300.
-    base = "{ type filter hook prerouting priority -340; policy accept; }"
-    yield from (f"add chain {place} {name} {base if name == HOOK else ''}".rstrip() for name, _ in RULES)
-    for name, rules in RULES:
+    sets = SETS | FLOOD_SETS if supplement.chain(FLOODS) else SETS
+    yield from (f"add set {place} {name} {{ {kind} }}" for name, kind in sets.items())
+    yield from _on_elements("add", supplement.elements)
+    yield from (f"add chain {place} {name} {_base(name)}".rstrip() for name, _ in supplement.rules)
+    for name, rules in supplement.rules:
         yield from (f"add rule {place} {name} {_nft_text(rule)}" for rule in rules)
+
+
+def _base(chain: str) -> str:
+    priority = PRIORITIES.get(chain)
+    return f"{{ type filter hook prerouting priority {priority}; policy accept; }}" if priority else ""
 
 
 def changes(found: Iterable[Element], wanted: Iterable[Element]) -> Iterator[str]:

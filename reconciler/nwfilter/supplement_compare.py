@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from reconciler.model.site import Desired
 from reconciler.model.supplement import Element, Supplement
-from reconciler.nwfilter.supplement import RULES
+from reconciler.nwfilter.supplement import OBJECT
 
 Texts = list[str]
 
@@ -20,6 +21,18 @@ class SupplementDifference:
     lacks: Texts | str | None
     extra: Texts | str | None
 
+    def place(self, owners: Mapping[str, str]) -> tuple[str, str]:
+        """Object and field of drift: what concerns an interface of the site is its guest's, the rest the table's."""
+        if self.mac is None:
+            return OBJECT, self.field
+        owner = owners.get(self.mac)
+        return (f"guest/{owner}", f"{self.mac}.{self.field}") if owner else (OBJECT, f"{self.field}.{self.mac}")
+
+
+def owners_of(desired: Desired, host: str) -> dict[str, str]:
+    """Guests by their MACs."""
+    return {interface.mac: guest.name for guest in desired.guests_on(host) for interface in guest.interfaces}
+
 
 def supplement_differences(wanted: Supplement | None, found: Supplement | None) -> Iterator[SupplementDifference]:
     if wanted is None or found is None:
@@ -28,7 +41,7 @@ def supplement_differences(wanted: Supplement | None, found: Supplement | None) 
             yield SupplementDifference(None, "supplement", *words)
         return
     yield from _elements(set(wanted.elements), set(found.elements))
-    for chain, _ in RULES:
+    for chain in dict.fromkeys(name for side in (wanted, found) for name, _ in side.rules):
         asked, there = ([rule.text for rule in each.chain(chain)] for each in (wanted, found))
         if wanted.chain(chain) != found.chain(chain):
             lacks, extra = _minus(asked, there), _minus(there, asked)

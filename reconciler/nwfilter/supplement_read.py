@@ -12,7 +12,8 @@ from typing import Any
 
 from reconciler.model.kernel import Condition, KernelRule
 from reconciler.model.supplement import Element, Supplement
-from reconciler.nwfilter.supplement import HOOK, OPTIONS, RULES, SETS, TARGETS
+from reconciler.nwfilter.floods import COUNT, COUNTERS, FLOODS, KEY, LIMITED, counting
+from reconciler.nwfilter.supplement import OPTIONS, PRIORITIES, RULES, SETS, TARGETS
 
 CLOSED, GATE = "closed", "gate"
 GATE_RULE = KernelRule((Condition("iifname", f"@{CLOSED}"),), "DROP")
@@ -21,12 +22,14 @@ Json = Any
 _NAMES = {
     "ip6": "0x86dd", "tcp": "6", "udp": "17", "ipv6-icmp": "58", "icmpv6": "58", "nd-router-solicit": "133",
     "nd-router-advert": "134", "nd-neighbor-solicit": "135", "nd-neighbor-advert": "136", "nd-redirect": "137",
+    "arp": "0x0806", "igmp": "2", "mld-listener-query": "130",
 }  # fmt: skip
 _BASE = {
-    GATE: {"type": "filter", "hook": "prerouting", "prio": -350, "policy": "accept"},
-    HOOK: {"type": "filter", "hook": "prerouting", "prio": -340, "policy": "accept"},
+    name: {"type": "filter", "hook": "prerouting", "prio": priority, "policy": "accept"}
+    for name, priority in {GATE: -350, **PRIORITIES}.items()
 }
-_CHAINS = {name for name, _ in RULES}
+_CHAINS = (*(name for name, _ in RULES), FLOODS)
+_FACTS = (*SETS, LIMITED)
 
 
 def closed_ports(listing: str) -> frozenset[str]:
@@ -50,14 +53,14 @@ def parse_supplement(listing: str) -> Supplement | None:
             rules.setdefault(name, [])
         elif kind == "rule" and each["chain"] in _CHAINS:
             rules.setdefault(each["chain"], []).append(_rule(each))
-        elif kind == "set" and name in SETS:
+        elif kind == "set" and name in _FACTS:
             for element in each.get("elem", ()):
                 elements.extend(_elements(name, element))
-        elif kind not in ("metainfo", "table") and not _is_of_gate(kind, each):
+        elif kind not in ("metainfo", "table") and (kind, name) != ("set", COUNTERS) and not _is_of_gate(kind, each):
             others.append(f"{kind} {name or each.get('chain', '')}: {_shown(kind, each)}")
     if not rules and not elements and not others and not any(kind == "set" and e["name"] in SETS for kind, e in items):
         return None
-    ordered = tuple((name, tuple(rules[name])) for name, _ in RULES if name in rules)
+    ordered = tuple((name, tuple(rules[name])) for name in _CHAINS if name in rules)
     return Supplement(tuple(sorted(elements)), ordered, tuple(others))
 
 
@@ -95,11 +98,26 @@ def _rule(rule: Json) -> KernelRule:
             target, goto = content["target"], kind == "goto"
         elif kind == "match":
             conditions.append(_condition(content))
+        elif kind == "set":
+            conditions.append(_counting(content))
         else:
             conditions.append(Condition(kind, json.dumps(content, sort_keys=True)))
     words = [_words(each) for each in conditions]
     text = " ".join((*words, target.lower() if target.isupper() else f"{'goto' if goto else 'jump'} {target}"))
     return KernelRule(tuple(conditions), target, text, goto=goto)
+
+
+def _counting(statement: Json) -> Condition:
+    """A limit in a set that the kernel fills."""
+    try:
+        [limit] = (each["limit"] for each in statement["stmt"])
+        key = _field(statement["elem"])
+        said = f"{'over ' if limit.get('inv') else ''}{limit['rate']}/{limit['per']} burst {limit['burst']} packets"
+        if (statement["op"], statement["set"], key) == ("update", f"@{COUNTERS}", KEY) and "rate_unit" not in limit:
+            return Condition(COUNT, counting(said))
+    except (KeyError, TypeError, ValueError):
+        pass
+    return Condition("set", json.dumps(statement, sort_keys=True))
 
 
 def _words(condition: Condition) -> str:
@@ -126,7 +144,7 @@ def _field(left: Json) -> str:
     if kind == "payload":
         return f"{content['protocol']} {content['field']}"
     if kind == "meta":
-        return str(content["key"]) if content["key"] == "iifname" else f"meta {content['key']}"
+        return str(content["key"]) if content["key"] in ("iif", "iifname") else f"meta {content['key']}"
     if kind == "exthdr":
         return f"{content['name']} {content['field']}" if "field" in content else f"exthdr {content['name']}"
     if kind == "concat":

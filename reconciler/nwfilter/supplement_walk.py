@@ -13,6 +13,7 @@ from ipaddress import IPv6Network
 
 from reconciler.model.kernel import Condition, KernelRule
 from reconciler.model.supplement import Supplement
+from reconciler.nwfilter.floods import COUNT, FLOODS
 from reconciler.nwfilter.frame import ETHERTYPES, Frame, Packet
 from reconciler.nwfilter.supplement import HOOK, TARGETS
 from reconciler.nwfilter.view import UnknownMatch
@@ -43,7 +44,10 @@ class SupplementWalker:
     def dropped_by(self, frame: Frame) -> tuple[str, KernelRule] | None:
         """The chain and the rule that drops a frame, None where it passes. Raises UnknownMatch."""
         fields = _Fields(frame)
-        chain: str | None = HOOK
+        return self._dropped_in(HOOK, fields) or self._dropped_in(FLOODS, fields)
+
+    def _dropped_in(self, hook: str, fields: _Fields) -> tuple[str, KernelRule] | None:
+        chain: str | None = hook
         for _ in range(_MOST_JUMPS):
             rule = next((rule for rule in self._chains.get(chain or "", ()) if self._holds(rule, fields)), None)
             if rule is None or chain is None:
@@ -62,6 +66,9 @@ class SupplementWalker:
 
     def _is_met(self, condition: Condition, fields: _Fields) -> bool:
         option = condition.option
+        if option == COUNT:
+            # One frame alone is within every limit.
+            return False
         found = fields.of(option.removesuffix(" >="))
         if found is None:
             return False
@@ -175,8 +182,21 @@ class _Fields:
         return self._transport_bits(16, 16) if self._data is not None else self._packet.transport.destination_port
 
     @property
+    def any_destination_port(self) -> int | None:
+        """Of a frame without bytes that of the datagram, where it is one: nobody asks before it is known to be one."""
+        if self._data is not None or self.protocol != _UDP:
+            return self._transport_bits(16, 16)
+        return self.destination_port
+
+    @property
     def source(self) -> int | None:
         return None if self._packet is None else int(self._packet.source)
+
+    @property
+    def ipv4_protocol(self) -> int | None:
+        payload = self.frame.payload
+        is_ipv4 = self.frame.ethertype == ETHERTYPES["IPv4"] and isinstance(payload, Packet)
+        return payload.transport.protocol if is_ipv4 and isinstance(payload, Packet) else None
 
     def _transport_bits(self, offset: int, length: int) -> int | None:
         if self._data is None:
@@ -206,6 +226,9 @@ _READERS: dict[str, Callable[[_Fields], int | None]] = {
     "ip6 nexthdr": lambda fields: fields.next_header,
     "ip6 length": lambda fields: fields.length,
     "ip6 saddr": lambda fields: fields.source,
+    "ip protocol": lambda fields: fields.ipv4_protocol,
+    "@nh,48,8": lambda fields: fields.next_header,
+    "th dport": lambda fields: fields.any_destination_port,
     "meta l4proto": lambda fields: fields.protocol,
     "frag frag-off": lambda fields: fields.piece,
     "icmpv6 type": lambda fields: fields.icmp_type,

@@ -36,7 +36,7 @@ def try_frames_of(desired: Desired, host: str) -> tuple[InterfaceProof, ...]:
         known = with_stock_filters(private, desired.filters, (interface.filter for _, interface, _ in pairs))
         supplement = supplement_of(desired, host)
         if supplement is not None:
-            open_host(private.uri).set_supplement(supplement.elements)
+            open_host(private.uri).set_supplement(supplement)
         for guest, interface, neighbours in pairs:
             cases = _try_interface(private, known.get, interface, neighbours, supplement)
             found.append(InterfaceProof(guest.name, interface.mac, "lab", cases))

@@ -425,12 +425,12 @@ def test_the_supplement_is_read_as_it_was_set_and_leaves_gates_alone(world: Worl
     wanted = with_rules((Element("guests", mac("g1")), Element("targets", mac("g1"), "2001:db8::/64")))
     assert world.host.supplement() is None
     world.host.close_gate("vnet7")
-    world.host.set_supplement(wanted.elements)
+    world.host.set_supplement(wanted)
     assert world.host.supplement() == world.host.inspect().kernel.supplement == wanted
     assert world.host.gated() == {"vnet7"}
     world.host.open_gate("vnet7")
     assert (world.host.supplement(), world.host.gated()) == (wanted, frozenset())
-    world.host.set_supplement(())
+    world.host.set_supplement(with_rules(()))
     assert world.host.supplement() == with_rules(())
     world.host.set_supplement(None)
     assert world.host.supplement() is None

@@ -48,7 +48,7 @@ def wrong(bench: Bench, subject: Interface, supplement: Supplement) -> set[str]:
     kernel = Kernel(bench.tools)
     expected = bench.foretold(SHARED.get, filterref(subject))
     assert expected
-    kernel.set_supplement(supplement.elements)
+    kernel.set_supplement(supplement)
     try:
         with bench.bound(filterref(subject)):
             found = kernel.own_table()[1]
@@ -89,7 +89,7 @@ def test_a_thousand_guests_add_elements_and_no_rule(bench: Bench) -> None:  # no
     kernel = Kernel(bench.tools)
     counts = []
     for each in (with_rules(elements_of(subject)), supplement):
-        kernel.set_supplement(each.elements)
+        kernel.set_supplement(each)
         assert kernel.own_table()[1] == each
         counts.append(sum("rule" in item for item in listed(bench.lab)))
     kernel.set_supplement(None)
@@ -218,7 +218,7 @@ def test_the_gate_and_the_supplement_leave_each_other_alone(host: Host) -> None:
     kernel.set_supplement(None)
     assert gated(host.lab) == {"vnet77"} and table(host) is None
     assert before
-    kernel.set_supplement(before.elements)
+    kernel.set_supplement(before)
     assert gated(host.lab) == {"vnet77"} and table(host) == before
     kernel.open_gate("vnet77")
     assert not gated(host.lab) and table(host) == before

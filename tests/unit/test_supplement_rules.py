@@ -46,7 +46,7 @@ def wrong(subject: Interface, supplement: Supplement | None) -> set[str]:
 
 def test_its_text_reads_as_written() -> None:
     """After a wanted change: look at the text, then write it anew."""
-    text = "\n".join((*commands(of(DUAL).elements), ""))
+    text = "\n".join((*commands(of(DUAL)), ""))
     assert text == (SAMPLES / "supplement.nft").read_text()
 
 
@@ -150,7 +150,7 @@ ODD = [
 ]
 """What own guests may send beside the battery, and one whose headers break off."""
 
-FAST_PATH = {("supplement-ipv6", 0), ("supplement-ipv6", 1)}
+FAST_PATH = {("supplement", 0), ("supplement", 1)}
 
 
 def test_what_own_guests_may_send_beside_the_battery_passes() -> None:
@@ -226,7 +226,7 @@ def test_another_guests_target_and_mac_are_not_own() -> None:
 def test_a_thousand_guests_have_as_many_rules_as_one() -> None:
     many = of(*(replace(DUAL, mac=f"52:54:00:00:{n >> 8:02x}:{n & 255:02x}") for n in range(1000)))
     assert many.rules == of(DUAL).rules
-    rules = [line for line in commands(many.elements) if line.startswith("add rule")]
+    rules = [line for line in commands(many) if line.startswith("add rule")]
     assert len(rules) == sum(len(each) for _, each in RULES)
 
 
