@@ -201,6 +201,7 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
     The core cases need nothing; the whole battery needs scapy, and raises `UsageError` where it is not installed.
     """
     from reconciler.model.outcome import InterfaceProof
+    from reconciler.nwfilter.floods import flood_cases
     from reconciler.nwfilter.prove import prove, prove_all
     from reconciler.nwfilter.subjects import running_nic, unmentioned, with_neighbours
     from reconciler.nwfilter.wanted import visible_families
@@ -218,6 +219,8 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
             cases = prove_all(rules, port, interface, neighbours, visible)
         elif port:
             cases = prove(rules.ethernet, port, interface, visible, rules.supplement)
+        if port:
+            cases += flood_cases(rules.supplement, interface.mac, seen.desired.policy.flood_limit)
         found.append(InterfaceProof(guest.name, interface.mac, port, cases))
     foreign = ((guest.name, nic) for guest in guests for nic in unmentioned(guest, seen.live))
     return (*found, *(InterfaceProof(name, nic.mac, nic.port, managed=False) for name, nic in foreign))

@@ -15,6 +15,7 @@ from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.battery import Address, Direction, Question, battery
 from reconciler.nwfilter.coverage import JudgedFrame, coverage
 from reconciler.nwfilter.evaluate import Evaluator
+from reconciler.nwfilter.floods import flood_cases
 from reconciler.nwfilter.guard import interface_filterref, learns_addresses
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.prove import judged, probes, structure
@@ -86,7 +87,8 @@ class _Look:
     def _proof(self, guest: Guest, interface: Interface, port: str, frames: Frames) -> Proof:
         visible = visible_families(self._held.get, interface.filter)
         cases = structure(self._live.kernel.ethernet, port, interface, visible)
-        return InterfaceProof(guest.name, interface.mac, port, (*cases, *(each.case for each in frames))).proof
+        floods = flood_cases(self._live.kernel.supplement, interface.mac, self._desired.policy.flood_limit)
+        return InterfaceProof(guest.name, interface.mac, port, (*cases, *(each.case for each in frames), *floods)).proof
 
 
 def _shown_filter(interface: Interface, wanted: FilterRef, nic: Nic) -> str | None:

@@ -8,9 +8,11 @@ from reconciler.model.change import VerdictChange
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Interface
 from reconciler.model.site import Desired
+from reconciler.model.supplement import FloodLimit
 from reconciler.nwfilter.battery import BatteryCase, battery
 from reconciler.nwfilter.evaluate import Evaluator
 from reconciler.nwfilter.expand import Expected
+from reconciler.nwfilter.floods import CASE
 from reconciler.nwfilter.frame import Arp, Packet
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.subjects import PORT, foretold
@@ -38,7 +40,17 @@ def verdict_changes(before: Desired, after: Desired) -> tuple[VerdictChange, ...
         if was is not None and will_be is not None:
             judges = Evaluator.of(was, beside[0]), Evaluator.of(will_be, beside[1])
             found.extend(_differences(key, *judges, _cases(old[key], new[key])))
+    limits = before.policy.flood_limit, after.policy.flood_limit
+    found.extend(each for key in sorted(old.keys() & new.keys()) for each in _floods(key, *limits))
     return tuple(found)
+
+
+def _floods(key: Key, before: FloodLimit | None, after: FloodLimit | None) -> Iterator[VerdictChange]:
+    """A flood that one of the limits cuts and the other does not; more at once is more, as more in a second is."""
+    if before != after:
+        opens = before is not None and (after is None or after.rate > before.rate or after.burst > before.burst)
+        words = ("drop", "pass") if opens else ("pass", "drop")
+        yield VerdictChange(*key, key[1], CASE, *words)
 
 
 def _definitions(desired: Desired) -> Definitions:

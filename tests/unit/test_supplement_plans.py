@@ -220,6 +220,39 @@ def test_what_the_site_ignores_is_left() -> None:
     assert not desired.warnings
 
 
+def ignoring(object: str, field: str, **guests: bytes) -> Desired:
+    text = ON + f'ignore: [{{object: "{object}", field: "{field}", reason: "by hand"}}]\n'.encode()
+    return site(guests or {"a": A, "b": B}, text)
+
+
+def test_what_is_ignored_of_one_interface_stays_while_others_are_brought(tmp_path: Path) -> None:
+    host = as_wanted(on())
+    assert host.beside
+    theirs = Element("targets", mac(1), "2001:db8::77/128")
+    host.beside = replace(host.beside, elements=tuple(sorted((*host.beside.elements, theirs))))
+    alone = ignoring("guest/a", "*.supplement.*")
+    assert not plan(alone, host).steps
+    moved = ignoring("guest/a", "*.supplement.*", a=A, b=guest_yaml("b", 2, "[10.0.0.12]", '["2001:db8::98"]'))
+    assert run(plan(moved, host), host, tmp_path).ok
+    assert theirs in host.beside.elements and "2001:db8::98/128" in targets(host.beside, 2)
+    assert not plan(moved, host).steps
+    assert plan(on(), host).steps
+
+
+def test_what_is_ignored_of_its_rules_stays_while_elements_are_brought(tmp_path: Path) -> None:
+    host = as_wanted(on())
+    assert host.beside
+    host.beside = replace(host.beside, rules=host.beside.rules[:-1], others=("chain theirs: ",))
+    before = host.beside
+    assert not plan(ignoring("table/reconciler", "supplement.*"), host).steps
+    changed = guest_yaml("a", 1, "[10.0.0.11]", '["2001:db8::99"]')
+    moved = ignoring("table/reconciler", "supplement.*", a=changed, b=B)
+    found = run(plan(moved, host), host, tmp_path)
+    assert found.ok and (host.beside.rules, host.beside.others) == (before.rules, before.others)
+    assert "2001:db8::99/128" in targets(host.beside, 1)
+    assert run(plan(on(), host), host, tmp_path / "all").ok and host.beside == supplement_of(on(), HOST)
+
+
 def test_every_address_of_the_site_is_there_before_its_guest() -> None:
     wanted = supplement_of(on(), HOST)
     assert targets(wanted, 1) == {"2001:db8::11/128", "fe80::5054:ff:fe00:1/128"}
