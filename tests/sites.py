@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def site(guests: dict[str, bytes], text: bytes = SITE) -> Desired:
     filters = {path: content for path, content in read_folder(EXAMPLE).items() if path.startswith("filters/")}
     files = {"site.yaml": text, **filters, **{f"guests/{name}.yaml": content for name, content in guests.items()}}
     return load(files, "a commit")
+
+
+def example_without_supplement(folder: Path) -> Path:
+    """A copy of the example site that leaves to nwfilter alone what it can."""
+    shutil.copytree(EXAMPLE, folder / "state")
+    site = folder / "state" / "site.yaml"
+    text = site.read_text()
+    assert text.count("supplement: nftables") == 1
+    site.write_text(text.replace("supplement: nftables", "supplement: off"))
+    return folder / "state"
 
 
 def domain_xml(guest: Guest) -> str:

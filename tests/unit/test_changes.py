@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from sites import EXAMPLE, guest_yaml, mac, site
+from sites import EXAMPLE, example_without_supplement, guest_yaml, mac, site
 
 from reconciler.diff import changes
 from reconciler.model.change import Change
@@ -119,8 +119,7 @@ def test_a_policy_refuses_what_opens_unless_a_commit_says_why(tmp_path: Path) ->
 
 
 def test_check_says_what_the_filters_leak(tmp_path: Path) -> None:
-    site = tmp_path / "state"
-    subprocess.run(["cp", "-r", str(EXAMPLE), str(site)], check=True)
+    site = example_without_supplement(tmp_path)
     filter_file = site / "filters/guest-ipv6-source.xml"
     filter_file.write_text(filter_file.read_text().replace("type='134'", "type='200'"))
     argv = [sys.executable, "-m", "reconciler", "--site", str(site), "check"]

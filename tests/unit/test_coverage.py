@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from interfaces import INEXPRESSIBLE, filterref, interface, shared_filters
 from rich.console import Console
-from sites import EXAMPLE, guest_yaml, host_as_wanted, host_with, mac, site
+from sites import EXAMPLE, example_without_supplement, guest_yaml, host_as_wanted, host_with, mac, site
 
 from reconciler import app
 from reconciler.host.memory import MemoryHost
@@ -241,8 +241,13 @@ def command(*arguments: str, folder: Path = EXAMPLE) -> subprocess.CompletedProc
 
 
 class TestCommand:
-    def test_the_site_alone_needs_no_host(self) -> None:
+    def test_the_example_leaks_nothing(self) -> None:
         ended = command("status", "--desired")
+        lines = {line.split()[0]: line for line in ended.stdout.splitlines()}
+        assert "100 %" in lines["web01"] and "100 %" in lines["db01"] and "leaks" not in lines
+
+    def test_the_site_alone_needs_no_host(self, tmp_path: Path) -> None:
+        ended = command("status", "--desired", folder=example_without_supplement(tmp_path))
         assert ended.returncode == 0, ended.stderr
         lines = {line.split()[0]: line for line in ended.stdout.splitlines()}
         assert lines["web01"].split()[1:5] == ["52:54:00:30:fc:2d", "guest-dual-stack", "not", "asked"]
@@ -255,8 +260,9 @@ class TestCommand:
         _, line = capsys.readouterr().out.splitlines()
         assert line.endswith("99 %"), "one line, however long"
 
-    def test_as_json(self) -> None:
-        found = json.loads(command("--output", "json", "status", "--desired").stdout)
+    def test_as_json(self, tmp_path: Path) -> None:
+        folder = example_without_supplement(tmp_path)
+        found = json.loads(command("--output", "json", "status", "--desired", folder=folder).stdout)
         assert (found["schema"], found["verb"], found["host"]) == (1, "status", None)
         of_guest = {each["guest"]: each for each in found["interfaces"]}
         assert of_guest["db01"] == {

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from interfaces import filterref, interface, shared_filters
-from sites import EXAMPLE, guest_yaml, host_as_wanted, host_with, mac, site, without_sources
+from sites import EXAMPLE, example_without_supplement, guest_yaml, host_as_wanted, host_with, mac, site, without_sources
 
 from reconciler import app
 from reconciler.errors import UsageError
@@ -325,11 +325,17 @@ class TestCommand:
         assert ended.stdout.startswith("PASS  to db01")
         assert "PREROUTING: ACCEPT by its policy" in ended.stdout
 
-    def test_as_json(self) -> None:
-        ended = command("--output", "json", "trace", "web01", "ipv6 hop-by-hop icmpv6 134")
+    def test_what_the_supplement_drops_never_reaches_libvirts_rules(self) -> None:
+        [case] = json.loads(command("--output", "json", "trace", "web01", "ipv6 hop-by-hop icmpv6 134").stdout)["cases"]
+        assert {(step["family"], step["file"]) for step in case["path"]} == {("supplement", None)}
+        assert case["got"] == "drop" and case["path"][-1]["target"] == "DROP"
+
+    def test_as_json(self, tmp_path: Path) -> None:
+        folder = example_without_supplement(tmp_path)
+        ended = command("--output", "json", "trace", "web01", "ipv6 hop-by-hop icmpv6 134", folder=folder)
         found = json.loads(ended.stdout)
         [case] = found["cases"]
-        assert (found["schema"], found["verb"], found["source"], found["host"]) == (1, "trace", str(EXAMPLE), None)
+        assert (found["schema"], found["verb"], found["source"], found["host"]) == (1, "trace", str(folder), None)
         assert {key: case[key] for key in ("guest", "case", "expected", "got", "layer", "direction")} == {
             "guest": "web01", "case": "trace", "expected": None, "got": "drop", "layer": "site",
             "direction": "from-guest",
