@@ -91,6 +91,7 @@ def _nic(element: etree._Element) -> Nic:
         # libvirt drops the filterref of all others without a word.
         filterref=read_filterref(element) if kind in FILTERED_KINDS else None,
         settings=read_settings(element, _SOURCE_ATTRIBUTES.get(kind)),
+        trusts_guest=element.get("trustGuestRxFilters") == "yes",
     )
 
 

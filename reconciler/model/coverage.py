@@ -15,6 +15,7 @@ class Flag(StrEnum):
 
     UNFILTERED = "unfiltered"
     DO_NOT_MIGRATE = "do-not-migrate"
+    TRUSTS_GUEST = "trusts-guest"
     ADDRESS_LEARNING = "address-learning"
     IPV4_ONLY = "ipv4-only"
     NO_RA_GUARD = "no-ra-guard"
@@ -63,7 +64,8 @@ class InterfaceStatus:
     """One line of `status`. `state` is None where no host was asked, `coverage` where its rules are not known.
 
     `filter` is the shared filter behind a guard, and what the port really has where that is not the site's.
-    `unsafe_migration` says why its guest must not be migrated now, empty where it may.
+    `unsafe_migration` says why its guest must not be migrated now, empty where it may. `trusts_guest`: libvirt follows
+    on the host what the guest says of its MACs, whatever the filter is.
     """
 
     guest: str
@@ -73,12 +75,14 @@ class InterfaceStatus:
     port: str | None = None
     coverage: Coverage | None = None
     unsafe_migration: str = ""
+    trusts_guest: bool = False
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """Those of its filter, and whether its guest has to stay where it is."""
+        """Those of its filter, and beside it whether its guest has to stay where it is, and is trusted."""
         own = (Flag.DO_NOT_MIGRATE,) if self.unsafe_migration else ()
-        return (*own, *(self.coverage.flags if self.coverage else ()))
+        trusted = (Flag.TRUSTS_GUEST,) if self.trusts_guest else ()
+        return (*own, *trusted, *(self.coverage.flags if self.coverage else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Nic:
 
     `settings` is all the rest of it as `path@attribute`, sorted: VLAN tags, bandwidth, mtu, link state, model, boot
     order and what else there is; without what libvirt gives a device by itself (its alias, its address on a bus).
+    `trusts_guest`: libvirt follows on the host what the guest says of its MACs (`trustGuestRxFilters`).
     """
 
     mac: str
@@ -27,6 +28,7 @@ class Nic:
     port: str | None = None
     filterref: FilterRef | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    trusts_guest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

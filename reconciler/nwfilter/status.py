@@ -48,7 +48,14 @@ def status_of_host(desired: Desired, live: Live, host: str, *, whole_battery: bo
         for guest, interface, neighbours in with_neighbours(desired.guests_on(host))
     ]
     found.extend(
-        InterfaceStatus(guest.name, nic.mac, nic.filterref.filter if nic.filterref else None, Proof.UNGUARDED, nic.port)
+        InterfaceStatus(
+            guest.name,
+            nic.mac,
+            nic.filterref.filter if nic.filterref else None,
+            Proof.UNGUARDED,
+            nic.port,
+            trusts_guest=nic.trusts_guest,
+        )
         for guest in desired.guests_on(host)
         for nic in unmentioned(guest, live)
     )
@@ -82,6 +89,7 @@ class _Look:
             self._proof(guest, interface, nic.port, frames),
             nic.port,
             _coverage(self._desired, interface, frames, learns=learns),
+            trusts_guest=nic.trusts_guest,
         )
 
     def _proof(self, guest: Guest, interface: Interface, port: str, frames: Frames) -> Proof:

@@ -30,7 +30,7 @@ from reconciler.nwfilter.expand import expand
 from reconciler.nwfilter.guard import learns_addresses
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.prove import judged
-from reconciler.nwfilter.status import status_of_site
+from reconciler.nwfilter.status import status_of_host, status_of_site
 from reconciler.report.guests import show_status
 from reconciler.settings import Settings
 
@@ -285,3 +285,15 @@ class TestCommand:
         ended = command("--host", "kvm01", "--connect", f"qemu+unix:///system?socket={tmp_path}/sock", "status")
         assert ended.returncode == 1
         assert ended.stderr.startswith("error: ") and "hint: " in ended.stderr
+
+
+def test_an_interface_whose_guest_is_trusted_about_its_macs_is_flagged() -> None:
+    """No filter looks at what the guest tells libvirt."""
+    desired = site({"web01": guest_yaml("web01", 1, "[10.0.0.10]")})
+    host = host_as_wanted(desired)
+    live = host.inspect()
+    trusting = tuple(replace(nic, trusts_guest=True) for nic in live.domains[0].live)
+    for nics, flagged in ((live.domains[0].live, False), (trusting, True)):
+        seen = replace(live, domains=(replace(live.domains[0], live=nics),))
+        [found] = status_of_host(desired, seen, "kvm01", whole_battery=True)
+        assert (Flag.TRUSTS_GUEST in found.flags) is flagged

@@ -84,3 +84,12 @@ def test_what_is_no_guest_is_refused(xml: str) -> None:
 def test_a_guest_has_a_name() -> None:
     with pytest.raises(DomainXmlError, match="no <name>"):
         parse_domain_name("<domain><name/></domain>")
+
+
+@pytest.mark.parametrize(
+    ("said", "trusts"), [("", False), (" trustGuestRxFilters='no'", False), (" trustGuestRxFilters='yes'", True)]
+)
+def test_whether_the_guest_is_trusted_about_its_macs_is_read(said: str, trusts: bool) -> None:
+    interface = f"<interface type='bridge'{said}><mac address='52:54:00:00:00:01'/><source bridge='br0'/></interface>"
+    [nic] = parse_nics(f"<domain><name>a</name><devices>{interface}</devices></domain>")
+    assert nic.trusts_guest is trusts
