@@ -1,4 +1,4 @@
-"""Other ways round a filter, by frames: ports that hear everything, a guest's two interfaces, frames of many segments."""
+"""Other ways round a filter, by frames: open ears, two interfaces of one guest, frames of many segments."""
 
 from __future__ import annotations
 
