@@ -29,6 +29,7 @@ from reconciler.load import load
 from reconciler.model.filter import FilterRef, canonical_parameters
 from reconciler.model.guest import Interface
 from reconciler.model.live import Binding
+from reconciler.model.supplement import FloodLimit, Supplement
 from reconciler.nwfilter.battery_frames import ether, ipv4, ipv6, udp
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import unguarded_filterref
@@ -60,22 +61,26 @@ def measure(options: Options) -> Row:
         add_port(private, "peer")
         found: Found = {}
         for _ in range(options.rounds or ROUNDS):
-            for name, (reference, guests) in ways(interface).items():
-                for family, once in measured(private, connection, reference, guests, interface, SECONDS):
+            for name, (reference, guests, limit) in ways(interface).items():
+                host = open_host(private.uri)
+                host.set_supplement(supplement(interface, guests, limit))
+                host.close()
+                for family, once in measured(private, connection, reference, SECONDS):
                     found.setdefault((name, family), []).append(once)
     return Row("traffic", notes=("\n".join(shown(found)),))
 
 
-def ways(interface: Interface) -> dict[str, tuple[FilterRef | None, int]]:
-    """A filter, and for how many guests there is a supplement."""
+def ways(interface: Interface) -> dict[str, tuple[FilterRef | None, int, FloodLimit | None]]:
+    """A filter, and for how many guests there is a supplement, and with which limit on floods."""
     ours = unguarded_filterref(interface)
     stock = FilterRef("clean-traffic", canonical_parameters((("IP", "192.168.0.200"), ("CTRL_IP_LEARNING", "none"))))
     return {
-        "no filter": (None, 0),
-        "stock `clean-traffic`": (stock, 0),
-        "`guest-dual-stack`": (ours, 0),
-        "`guest-dual-stack`, supplement of 1 guest": (ours, 1),
-        f"`guest-dual-stack`, supplement of {MANY} guests": (ours, MANY),
+        "no filter": (None, 0, None),
+        "stock `clean-traffic`": (stock, 0, None),
+        "`guest-dual-stack`": (ours, 0, None),
+        "`guest-dual-stack`, supplement of 1 guest": (ours, 1, None),
+        f"`guest-dual-stack`, supplement of {MANY} guests": (ours, MANY, None),
+        f"`guest-dual-stack`, supplement of {MANY} guests with a limit": (ours, MANY, FloodLimit(100, 200)),
     }
 
 
@@ -83,14 +88,9 @@ def measured(
     private: Lab,
     connection: libvirt.virConnect,
     reference: FilterRef | None,
-    guests: int,
-    interface: Interface,
     seconds: float,
 ) -> list[tuple[str, tuple[float, float, float]]]:
     """For each family: frames sent a second, microseconds of CPU for each, and the part that came through."""
-    host = open_host(private.uri)
-    many = (another(interface, number) for number in range(guests))
-    host.set_supplement(with_rules(e for each in many for e in elements_of(each)) if guests else None)
     bound = None
     if reference is not None:
         xml = binding_xml(Binding("p0", "vm01", MAC, reference), str(uuid.uuid4()))
@@ -98,8 +98,13 @@ def measured(
     found = [(family, blast(private, ether(MAC, packet), seconds)) for family, packet in FRAMES.items()]
     if bound is not None:
         bound.delete()
-    host.close()
     return found
+
+
+def supplement(interface: Interface, guests: int, limit: FloodLimit | None) -> Supplement | None:
+    many = (another(interface, number) for number in range(guests))
+    elements = (each for one in many for each in elements_of(one, is_limited=limit is not None))
+    return with_rules(elements, limit) if guests else None
 
 
 def another(interface: Interface, number: int) -> Interface:

@@ -2,10 +2,10 @@
 
     python large_frames.py SEND_DEVICE LISTEN_DEVICE
 
-Standard input: `[{"frame": hex, "segment": bytes of one segment, "kind": of virtio_net_hdr's gso_type, "headers": bytes
-before the data, "checksum": [where the transport starts, offset of its checksum]}]`. Standard output: for each the
-length of the longest frame that was heard with its MAC and source, 0 for none. Runs inside a lab's network namespace with
-nothing but the standard library.
+Standard input: `[{"frame": hex, "segment": bytes of one segment, "kind": of virtio_net_hdr's gso_type, "headers":
+bytes before the data, "checksum": [where the transport starts, offset of its checksum]}]`. Standard output: for each
+the length of the longest frame that was heard with its MAC and source, 0 for none. Runs inside a lab's network
+namespace with nothing but the standard library.
 """
 
 from __future__ import annotations
