@@ -10,7 +10,7 @@ from itertools import groupby
 
 from reconciler.adopt.entry import Entry
 from reconciler.adopt.places import place, segments_of
-from reconciler.adopt.text import guest_text, head, site_text
+from reconciler.adopt.text import guest_text, head, policy_text, site_text
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import Live
 from reconciler.model.site import Desired, Segment
@@ -80,7 +80,8 @@ class Drafting:
         from reconciler.load.schema import schemas
 
         note = f"Made by `reconciler adopt` of what libvirt had on {self._ground.host}."
-        yield SITE, head("site", "", note) + site_text(segments, self._ground.hosts)
+        policy = policy_text(self._ground.live.kernel.supplement)
+        yield SITE, head("site", "", note) + site_text(segments, self._ground.hosts) + policy
         for kind, schema in schemas().items():
             yield f"schema/{kind}.schema.json", json.dumps(schema, indent=2) + "\n"
 

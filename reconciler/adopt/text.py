@@ -13,6 +13,8 @@ from ipaddress import IPv6Network
 from reconciler.adopt.entry import Entry, Network
 from reconciler.load.values import LINK_LOCAL, link_local_of
 from reconciler.model.site import Segment
+from reconciler.model.supplement import Supplement
+from reconciler.nwfilter.floods import limit_in
 
 MOST_COLUMNS = 100
 _INTERFACE = '  - mac: "'
@@ -34,6 +36,18 @@ def site_text(segments: Iterable[Segment], hosts: Sequence[str]) -> str:
     lines = ["segments:", *(f"  {word(each.name)}: {_segment(each)}" for each in segments)]
     lines += ["hosts:", *(f"  {word(name)}: {{}}" for name in hosts)]
     return "".join(f"{line}\n" for line in _without_empty(lines))
+
+
+def policy_text(found: Supplement | None) -> str:
+    """Our own table as the host has it. Where it has none a site that wants one would differ from its host at once."""
+    if found is None:
+        return (
+            "# Rules of nft beside libvirt's stop what no nwfilter rule can look at; they come with the next apply.\n"
+            "# policy: {supplement: nftables}\n"
+        )
+    limit = limit_in(found)
+    floods = f", flood_limit: {{rate: {limit.rate}, burst: {limit.burst}}}" if limit else ""
+    return f"policy: {{supplement: nftables{floods}}}\n"
 
 
 def guest_text(name: str, hosts: Sequence[str], entries: Iterable[tuple[Entry, Placement | None]]) -> str:

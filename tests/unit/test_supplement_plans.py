@@ -19,12 +19,13 @@ from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal
 from reconciler.execute.runs import read_runs
 from reconciler.host.memory import MemoryHost
+from reconciler.load import load
 from reconciler.model.actions import SetSupplement
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan
 from reconciler.model.site import Desired
-from reconciler.model.supplement import Element, Supplement
-from reconciler.nwfilter.supplement import supplement_of
+from reconciler.model.supplement import Element, FloodLimit, Supplement
+from reconciler.nwfilter.supplement import supplement_of, with_rules
 from reconciler.plan.build import make_plan
 from reconciler.source.folder import read_folder
 
@@ -265,3 +266,17 @@ def test_a_guest_is_adopted_although_the_table_does_not_have_it_yet() -> None:
     filters = {path: content for path, content in read_folder(EXAMPLE).items() if path.startswith("filters/")}
     done = adopted(host, {"site.yaml": ON, **filters, "guests/a.yaml": A})
     assert "guests/b.yaml" in done.files, reasons(done)
+
+
+def test_a_new_site_has_the_supplement_where_its_host_has_it() -> None:
+    """And is empty of drift either way."""
+    for limit in (None, FloodLimit(20, 30)):
+        host = without_it(on(a=guest_yaml("a", 1, "[10.0.0.11]", '["2001:db8::11"]', attach="direct")))
+        host.beside = with_rules((supplement_of(on(a=A), HOST) or Supplement()).elements, limit)
+        done = adopted(host)
+        made = load(done.files, "a draft")
+        assert (made.policy.supplement, made.policy.flood_limit) == (True, limit)
+        assert limit or not fields(made, host)
+        host.beside = None
+        made = load(adopted(host).files, "a draft")
+        assert not made.policy.supplement and not fields(made, host)
