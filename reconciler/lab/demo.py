@@ -139,9 +139,8 @@ class Story:
         self.reconciler("plan")
         steps = self.document("plan")["steps"]
         targets = [(step["kind"], step["target"], step["rebuilds"]) for step in steps]
-        require(
-            targets == [("define-filter", "filter/guard-web01-30fc2d", 1)], "the plan is exactly that guest's filter"
-        )
+        table, guard = ("set-supplement", "host", 0), ("define-filter", "filter/guard-web01-30fc2d", 1)
+        require(targets == [table, guard, table], "the plan is exactly that guest's filter, and what stands beside it")
 
     def change_by_hand(self) -> None:
         text = self.virsh("nwfilter-dumpxml", "guard-db01-7a1001").stdout
