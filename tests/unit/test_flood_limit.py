@@ -146,12 +146,13 @@ def test_a_guest_with_ipv4_alone_is_counted_too() -> None:
 
 def test_a_merge_request_is_told_what_it_opens() -> None:
     given = [unlimited(), limited(), limited("{rate: 60, burst: 100}"), limited("{rate: 50, burst: 99}")]
+    given.append(limited("{rate: 50, burst: 101}"))
     none, before = given[:2]
     told = {
         (was, will): {each.opens for each in verdict_changes(given[was], given[will])}
-        for was, will in ((0, 1), (1, 0), (1, 2), (1, 3), (1, 1))
+        for was, will in ((0, 1), (1, 0), (1, 2), (1, 4), (1, 3), (1, 1))
     }
-    assert told == {(0, 1): {False}, (1, 0): {True}, (1, 2): {True}, (1, 3): {False}, (1, 1): set()}
+    assert told == {(0, 1): {False}, (1, 0): {True}, (1, 2): {True}, (1, 4): {True}, (1, 3): {False}, (1, 1): set()}
     assert [(c.object, c.field, c.after) for c in changes(none, before)] == [
         ("site", "policy.flood_limit", "50 a second, 100 at once")
     ]
