@@ -16,6 +16,7 @@ from reconciler.model.trace import Trace
 from reconciler.nwfilter.battery import BatteryCase, Direction, battery, no_scapy
 from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.expand import expand
+from reconciler.nwfilter.floods import CASE as FLOOD
 from reconciler.nwfilter.frame_words import words_of
 from reconciler.nwfilter.instances import CannotInstantiate
 from reconciler.nwfilter.path import rules_of, way, with_sources
@@ -39,11 +40,13 @@ class Wish:
         return self.guest in (None, guest.name)
 
 
-def check_wish(wish: Wish, guests: tuple[Guest, ...], *, with_structure: bool) -> None:
+def check_wish(wish: Wish, guests: tuple[Guest, ...], *, with_structure: bool, with_limit: bool = False) -> None:
     """Raises UsageError for a guest that the site does not have, or a case that none of its interfaces has."""
     if wish.guest is not None:
         find_guest(guests, wish.guest)
     known = dict.fromkeys(_ids(wish, guests, with_structure))
+    if with_structure and with_limit:
+        known[FLOOD] = None
     for id in sorted(wish.ids - known.keys()):
         whose = f"no interface of {wish.guest}" if wish.guest else "no interface here"
         hint = did_you_mean(id, known, _CLOSEST) or "`verify --output json` lists all cases"

@@ -86,7 +86,8 @@ def _wish(arguments: Arguments, desired: Desired, host: str) -> Wish | None:
     from reconciler.nwfilter.explain import Wish, check_wish
 
     wish = Wish(frozenset(arguments.explain), arguments.guest)
-    check_wish(wish, desired.guests_on(host), with_structure=not arguments.frames)
+    limited = desired.policy.flood_limit is not None
+    check_wish(wish, desired.guests_on(host), with_structure=not arguments.frames, with_limit=limited)
     return wish
 
 

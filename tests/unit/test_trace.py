@@ -304,6 +304,12 @@ class TestExplain:
         with pytest.raises(UsageError):
             check_wish(wish, guests, with_structure=False)
 
+    def test_a_limit_on_floods_is_a_case_where_the_site_has_one(self) -> None:
+        guests, wish = site(GUESTS).guests, Wish(frozenset({"flood"}))
+        check_wish(wish, guests, with_structure=True, with_limit=True)
+        with pytest.raises(UsageError, match="has a case 'flood'"):
+            check_wish(wish, guests, with_structure=True)
+
 
 def command(*arguments: str, folder: Path = EXAMPLE) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "reconciler", "--site", str(folder), "--host", "kvm01", *arguments]
