@@ -53,14 +53,15 @@ def down_and_up(
 ) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """Steps that shut a guest down, and that start it again with what is stored by then; none where it need not.
 
-    The filters that it will have are there before it goes down.
+    The filters that it will have are there before it goes down; one that stays down waits for none.
     """
     reason = _needs_restart(ground, guest, domain)
     stays_down = _is_to_stop(ground, guest, domain)
     if not reason and not stays_down:
         return (), ()
     action = shut_down(ground, guest)
-    stop = ground.step(f"stop:{guest.name}", action, reason or "the site wants it stopped", references, before)
+    needed = () if stays_down else references
+    stop = ground.step(f"stop:{guest.name}", action, reason or "the site wants it stopped", needed, before)
     stop = replace(stop, disruption=Disruption.GUEST_RESTART, seconds=ground.rates.shutdown)
     if stays_down:
         return (stop,), ()

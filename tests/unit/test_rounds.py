@@ -104,3 +104,15 @@ def test_an_address_changes_though_a_roll_out_inside_its_filter_waits_for_anothe
     plan, _ = apply(host, with_more_rules(after, "guest-arp", "guest-mac", "guest-rarp"), tmp_path)
     assert [step.action.target for step in plan.steps] == ["filter/guard-web01-000002"]
     assert "filter/guest-ipv4" in {each.target for each in plan.waiting}
+
+
+def test_a_guest_that_is_to_stay_down_is_stopped_though_the_filters_that_it_would_have_wait(tmp_path: Path) -> None:
+    guests = {"held": guest_yaml("held", 1, more="hold: true"), "web01": guest_yaml("web01", 2)}
+    before = site(guests, ALL)
+    host = host_with(before)
+    apply(host, replace(before, guests=tuple(replace(each, hold=False) for each in before.guests)), tmp_path)
+    guests["web01"] = guest_yaml("web01", 2, more="power: stopped")
+    plan, _ = apply(host, with_more_rules(site(guests, ALL), "guest-mac"), tmp_path)
+    assert [step.action.target for step in plan.steps] == ["guest/web01"]
+    assert {each.target for each in plan.waiting} == {"filter/guest-mac"}
+    assert not host.domains["web01"].active
