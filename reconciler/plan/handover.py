@@ -70,10 +70,14 @@ class _Overlaps:
 
 @dataclass(frozen=True, slots=True)
 class _Withdrawal:
-    """The step by which an owner gives up, and those of its own steps that it changes."""
+    """The step by which an owner gives up, None where it has already, and those of its own steps that it changes."""
 
-    step: Step
+    step: Step | None
     changed: Mapping[str, Step]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.step.id,) if self.step else ()
 
 
 class _HandOvers:
@@ -112,15 +116,15 @@ class _HandOvers:
                 later.setdefault(step, []).extend(released)
         for key, withdrawal in self._withdrawals.items():
             for step in self._owners[key].steps:
-                later.setdefault(step, []).append(withdrawal.step.id)
+                later.setdefault(step, []).extend(withdrawal.ids)
         changed = {id: step for each in self._withdrawals.values() for id, step in each.changed.items()}
         steps = [changed.get(id, step) for id, step in self._steps.items()]
         placed = (replace(step, after=(*step.after, *later.get(step.id, ()))) for step in steps)
-        return (*(each.step for each in self._withdrawals.values()), *placed)
+        return (*(each.step for each in self._withdrawals.values() if each.step), *placed)
 
     def _releasing(self, holder: Key) -> tuple[str, ...]:
         withdrawal = self._withdrawals.get(holder)
-        return (withdrawal.step.id,) if withdrawal else self._owners[holder].steps
+        return withdrawal.ids if withdrawal else self._owners[holder].steps
 
     def _break(self, circle: frozenset[str]) -> bool:
         """Have one owner in the circle withdraw; the one that loses least, and of equal ones always the same."""
@@ -132,9 +136,15 @@ class _HandOvers:
         return best is not None
 
     def _withdrawal(self, owner: Owner) -> tuple[int, _Withdrawal] | None:
-        """What it costs (0: it keeps addresses of each family, 1: it loses one, 2: its port closes), and how."""
+        """What it costs (0: it keeps addresses of each family, 1: it loses one, 2: its port closes), and how.
+
+        Who runs without what others wait for has given it up: a run that was cut off had it withdraw. What is stored
+        follows when the circle is undone.
+        """
         if owner.interface is None:
             return None
+        if owner.released and any(owner.key in holders for holders in self._waits.values()):
+            return 0, _Withdrawal(None, {})
         if owner.interface.attach is Attach.GUARD:
             return self._of_guard(owner, owner.interface)
         live = self._steps.get(f"live:{owner.key[0]}:{owner.key[1]}")

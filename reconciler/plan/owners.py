@@ -23,7 +23,8 @@ class Owner:
     """An interface: what it holds in any layer, what it claims, and the steps that change it.
 
     What it claims is what it shall have and does not have where it counts: running, or else stored. `interface` is None
-    for one that the site does not mention, of a guest that the plan stops.
+    for one that the site does not mention, of a guest that the plan stops. `released`: it runs with nothing that it has
+    to give up; only what is stored may say so still.
     """
 
     key: Key
@@ -31,6 +32,7 @@ class Owner:
     held: frozenset[Network]
     claimed: frozenset[Network]
     steps: tuple[str, ...]
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,11 @@ def owners(steps: Iterable[Step], desired: Desired, live: Live, host: str) -> It
             has = _with_mac(domain.live if domain.active else domain.persistent, interface.mac) if domain else ()
             wanted = wanted_networks(interface)
             runs_with = _held(live, _with_mac(domain.live, interface.mac)) if domain else frozenset()
-            own = tuple(_own_steps(guest, interface, planned, has_to_stop=bool(runs_with - wanted)))
+            gives_up = bool(runs_with - wanted)
+            own = tuple(_own_steps(guest, interface, planned, has_to_stop=gives_up))
             claimed = wanted - _held(live, has)
-            yield Owner((guest.name, interface.mac), interface, _held(live, nics), claimed, own)
+            released = domain is not None and domain.active and not gives_up
+            yield Owner((guest.name, interface.mac), interface, _held(live, nics), claimed, own, released)
         if domain is not None and f"stop:{guest.name}" in planned:
             for nic in _unmentioned_nics(guest, domain):
                 held = held_networks(live, nic.filterref)
