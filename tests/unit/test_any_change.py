@@ -455,3 +455,26 @@ def test_circles_of_any_size_are_resolved(size: int, tmp_path: Path) -> None:
         assert ended.ok, ended.error
         assert watch.wrong == []
         assert make_plan(after, host.inspect(), HOST).waiting == ()
+
+
+def test_what_is_only_stored_closes_no_circle_that_a_cut_run_had_opened(tmp_path: Path) -> None:
+    """g3 runs with its new addresses behind a gate; its definition still says what g5 is to get."""
+    common = {"attach": "direct", "more": "", "variable": ""}
+    given = {"number": "3", "ipv4": "[10.0.0.20]", "ipv6": '["2001:db8:0:1::/64"]', **common}
+    taking = {"number": "5", "ipv4": "[10.0.0.10]", "ipv6": "none", **common}
+    before = load("", {"g3": given, "g5": taking})
+    later = {"ipv4": "[10.0.0.64/28]", "ipv6": "none", "variable": "PEER"}
+    gets = {"attach": "guard", "ipv6": '["2001:db8:0:1::/64"]', "variable": "PEER"}
+    case = Case(before, load("", {"g3": given | later, "g5": taking | gets}))
+    ready = host_of(case, tmp_path / "before", random.Random(0))
+    for at in itertools.count(1):
+        host, var = copy.deepcopy(ready), tmp_path / str(at)
+        watch = watching(host, case)
+        if not crashes(host, lambda host=host, var=var: apply(host, case.after, var), at):
+            break
+        assert apply(host, case.after, var).ok
+        assert watch.wrong == []
+        host.on_change = None
+        left = plan_of(host, case.after, var)
+        assert (left.steps, left.waiting) == ((), ()), at
+    assert at > 6
