@@ -15,7 +15,7 @@ from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.plan.allowance import allowed_disruption
-from reconciler.plan.filters import FilterPlan, lost_first, plan_filters, prune_steps
+from reconciler.plan.filters import FilterPlan, lost_first, on_copies, plan_filters, prune_steps
 from reconciler.plan.ground import Ground
 from reconciler.plan.guests import guest_steps
 from reconciler.plan.handover import with_hand_overs
@@ -48,9 +48,26 @@ def make_plan(
     `owed` are guests that an interrupted run shut down: they are started whatever the policy says.
     """
     rates = rates or Rates()
-    reach = Reach(live)
     most = allowed_disruption(desired.policy, now, allow)
-    filters = plan_filters(desired, live, host, most, rates)
+    owed = tuple(owed)
+    plan, waiting = _plan(desired, live, host, most, rates, holds, owed)
+    stuck = on_copies((id.removeprefix("filter:") for id in waiting if id.startswith("filter:")), live)
+    return _plan(desired, live, host, most, rates, holds, owed, stuck)[0] if stuck else plan
+
+
+def _plan(
+    desired: Desired,
+    live: Live,
+    host: str,
+    most: Disruption,
+    rates: Rates,
+    holds: Holds,
+    owed: Iterable[str],
+    back: frozenset[str] = frozenset(),
+) -> tuple[Plan, frozenset[str]]:
+    """The plan, and the ids of its steps that wait."""
+    reach = Reach(live)
+    filters = plan_filters(desired, live, host, most, rates, back)
     ground = Ground(desired, live, host, filters.redefined, reach, rates, most)
     steps = _all_steps(filters, ground, owed, reach)
     refusals = Refusals(steps, filters, ground, reach, most, holds)
@@ -60,7 +77,7 @@ def make_plan(
     chosen, beside = with_supplement(chosen, (step for step in steps if step.id in held), ground, holds)
     notes = tuple(_notes(filters.steps, desired, reach))
     plan = Plan(desired.source, host, chosen, (*ground.waiting, *waits, *beside), notes, ways=filters.ways)
-    return replace(plan, digest=digest(plan))
+    return replace(plan, digest=digest(plan)), frozenset(held)
 
 
 def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str], reach: Reach) -> tuple[Step, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.model.actions import DefineFilter, ShutDownGuest, UndefineFilter
@@ -11,6 +11,7 @@ from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import Step, Way
 from reconciler.model.site import Desired, Disruption
 from reconciler.nwfilter.tolerance import Tolerance
+from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
@@ -42,7 +43,10 @@ class FilterPlan:
         return replace(step, after=tuple(aliases.get(id, id) for id in step.after)) if aliases else step
 
 
-def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rates: Rates) -> FilterPlan:
+def plan_filters(
+    desired: Desired, live: Live, host: str, most: Disruption, rates: Rates, back: Iterable[str] = ()
+) -> FilterPlan:
+    """Steps of all filters. Guards of `back` leave the copies on which a cut roll-out left them before all else."""
     wanted = (*Tolerance(desired.ignore).filters(wanted_filters(desired, host), live), *_restored(desired, live, host))
     shared_names = {definition.name for definition in desired.filters}
     shared = tuple(definition for definition in wanted if definition.name in shared_names)
@@ -58,7 +62,9 @@ def plan_filters(desired: Desired, live: Live, host: str, most: Disruption, rate
         simulated = chosen.after or simulated
         steps.extend(chosen.steps)
     rollout = frozenset(step.id for step in steps)
-    steps.extend(_plain_steps(wanted, live, simulated, rollout))
+    backs = tuple(_back_steps(back, live, simulated, rollout, {definition.name: definition for definition in wanted}))
+    steps.extend(backs)
+    steps.extend(_plain_steps(wanted, live, simulated, rollout | {step.id for step in backs}))
     aliases = chosen.aliases if chosen else {}
     steps = [*ready.steps, *steps]
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases, ready)
@@ -73,6 +79,31 @@ def _restored(desired: Desired, live: Live, host: str) -> Iterator[NwFilter]:
         definition = held.definition
         if held.owned and definition.name not in wanted and not originals.keys().isdisjoint(definition.references):
             yield renamed(definition, definition.name, _by_name(originals, live))
+
+
+def on_copies(names: Iterable[str], live: Live) -> frozenset[str]:
+    """Those of our filters that refer to copies which an interrupted roll-out left behind."""
+    copies = {f.definition.name for f in live.filters if f.temporary}
+    found = (live.filter(name) for name in names) if copies else ()
+    return frozenset(
+        f.definition.name for f in found if f and f.owned and not copies.isdisjoint(f.definition.references)
+    )
+
+
+def _back_steps(
+    names: Iterable[str], live: Live, simulated: Simulated, rollout: frozenset[str], wanted: Mapping[str, NwFilter]
+) -> Iterator[Step]:
+    originals = {f.definition.name: original_name(f.definition.name) for f in live.filters if f.temporary}
+    for name in sorted(names):
+        held = live.filter(name)
+        if held is not None and f"back:{name}" not in rollout:
+            definition = renamed(held.definition, name, _by_name(originals, live))
+            changed = (each for each in closure(wanted.get, name) if f"filter:{each}" in rollout)
+            after = tuple(f"filter:{each}" for each in changed)
+            yield simulated.define(f"back:{name}", definition, _LEFT_ON_COPIES, after)
+
+
+_LEFT_ON_COPIES = "an interrupted roll-out left it on temporary copies, and its own change waits"
 
 
 def _by_name(originals: dict[str, str], live: Live) -> dict[str, str]:
@@ -167,7 +198,9 @@ def _releasing(copy: str, live: Live, changes: tuple[Step, ...]) -> tuple[str, .
     users = {
         f"guest/{d.name}" for d in live.domains for nic in d.nics if nic.filterref and nic.filterref.filter == copy
     }
-    return tuple(step.id for step in changes if step.action.target in referrers | users)
+    having = [step for step in changes if step.action.target in referrers | users]
+    back = {step.action.target for step in having if step.id.startswith("back:")}
+    return tuple(step.id for step in having if step.id.startswith("back:") or step.action.target not in back)
 
 
 _PRUNED = "it carries our mark, and the site has it no more"

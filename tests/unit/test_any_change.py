@@ -478,3 +478,28 @@ def test_what_is_only_stored_closes_no_circle_that_a_cut_run_had_opened(tmp_path
         left = plan_of(host, case.after, var)
         assert (left.steps, left.waiting) == ((), ()), at
     assert at > 6
+
+
+def test_a_guard_whose_own_change_waits_is_not_left_on_the_copies_of_a_cut_roll_out(tmp_path: Path) -> None:
+    """g2 is to get an address that g1, which is held, has; meanwhile the filters of g2 and g3 change one by one."""
+    common = {"ipv6": "none", "attach": "guard", "variable": "", "more": ""}
+    guests = {f"g{n}": {"number": str(n), "ipv4": f"[10.0.0.{n}0]", **common} for n in (1, 2, 3)}
+    guests["g1"] |= {"more": "hold: true", "attach": "direct"}
+    policy = "policy: {rollout: canary}"
+    exchanged = guests | {"g1": guests["g1"] | {"ipv4": "[10.0.0.40]"}, "g2": guests["g2"] | {"ipv4": "[10.0.0.10]"}}
+    after = load(policy, exchanged)
+    twice = (replace(f, entries=(*f.entries, f.entries[-1])) if f.name == "guest-arp" else f for f in after.filters)
+    case = Case(load(policy, guests), replace(after, filters=tuple(twice)), stopped=("g1",))
+    ready = host_of(case, tmp_path / "before", random.Random(0))
+    straight = copy.deepcopy(ready)
+    assert apply(straight, case.after, tmp_path / "straight").ok
+    assert {each.target for each in plan_of(straight, case.after, tmp_path / "straight").waiting} >= {"guest/g1"}
+    for at in itertools.count(1):
+        host, var = copy.deepcopy(ready), tmp_path / str(at)
+        if not crashes(host, lambda host=host, var=var: apply(host, case.after, var), at):
+            break
+        assert apply(host, case.after, var).ok
+        assert {n: f.definition for n, f in host.filters.items()} == {
+            n: f.definition for n, f in straight.filters.items()
+        }, at
+    assert at > 6
