@@ -73,7 +73,7 @@ def plan_filters(
 
 def _restored(desired: Desired, live: Live, host: str) -> Iterator[NwFilter]:
     """Guards that the site has no more, and that an interrupted roll-out left with copies: with the originals again."""
-    originals = {f.definition.name: original_name(f.definition.name) for f in live.filters if f.temporary}
+    originals = _originals(live)
     wanted = {definition.name for definition in wanted_filters(desired, host)} if originals else set()
     for held in live.filters if originals else ():
         definition = held.definition
@@ -83,7 +83,7 @@ def _restored(desired: Desired, live: Live, host: str) -> Iterator[NwFilter]:
 
 def on_copies(names: Iterable[str], live: Live) -> frozenset[str]:
     """Those of our filters that refer to copies which an interrupted roll-out left behind."""
-    copies = {f.definition.name for f in live.filters if f.temporary}
+    copies = _originals(live).keys()
     found = (live.filter(name) for name in names) if copies else ()
     return frozenset(
         f.definition.name for f in found if f and f.owned and not copies.isdisjoint(f.definition.references)
@@ -93,7 +93,7 @@ def on_copies(names: Iterable[str], live: Live) -> frozenset[str]:
 def _back_steps(
     names: Iterable[str], live: Live, simulated: Simulated, rollout: frozenset[str], wanted: Mapping[str, NwFilter]
 ) -> Iterator[Step]:
-    originals = {f.definition.name: original_name(f.definition.name) for f in live.filters if f.temporary}
+    originals = _originals(live)
     for name in sorted(names):
         held = live.filter(name)
         if held is not None and f"back:{name}" not in rollout:
@@ -104,6 +104,11 @@ def _back_steps(
 
 
 _LEFT_ON_COPIES = "an interrupted roll-out left it on temporary copies, and its own change waits"
+
+
+def _originals(live: Live) -> dict[str, str]:
+    """Copies that an interrupted roll-out left, and what each one's name says that it stands for."""
+    return {f.definition.name: original_name(f.definition.name) for f in live.filters if f.temporary}
 
 
 def _by_name(originals: dict[str, str], live: Live) -> dict[str, str]:

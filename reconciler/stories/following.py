@@ -105,10 +105,10 @@ class Outcome:
     known: bool = False
 
     def take(self, plan: Plan, execution: Execution | None) -> None:
-        self.applied = execution is None or execution.ok
-        unknown = execution is not None and (execution.unreverted or isinstance(execution.error, HostTimeout))
         from reconciler.model.plan import WaitReason
 
+        self.applied = execution is None or execution.ok
+        unknown = execution is not None and (execution.unreverted or isinstance(execution.error, HostTimeout))
         self.known = not unknown and not any(each.why is WaitReason.RELEASE for each in plan.waiting)
 
 
