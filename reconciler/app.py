@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from reconciler.ahead import import_ahead
 from reconciler.errors import StaleError, UsageError
 from reconciler.settings import Settings
+from reconciler.stories.reading import read_site
 
 if TYPE_CHECKING:
     from reconciler.execute.runs import Run
@@ -63,19 +64,6 @@ class Application:
     seen: Survey | None = None
 
 
-def read_site(settings: Settings) -> Snapshot:
-    """The site's files and where they are from: a commit, or a folder."""
-    if settings.repository is not None:
-        from reconciler.stories import following
-
-        return following.read_pinned(settings) if settings.commit else following.newest(settings)
-    from reconciler.source.folder import look_at_folder
-
-    if settings.site is None:
-        raise UsageError("there is no site: neither --site, --repo nor a folder ./state", hint="name one of them")
-    return look_at_folder(settings.site)
-
-
 def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mending:
     """What `check --fix` mends of a site in a folder; written there on request.
 
@@ -94,12 +82,13 @@ def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mend
     return mending
 
 
-def load_site(settings: Settings) -> Desired:
+def load_site(settings: Settings, found: Snapshot | None = None) -> Desired:
     """The valid site; what this program has found valid before, byte for byte, is not examined again."""
-    from reconciler.records.loaded import loaded_key, read_loaded, write_loaded
+    from reconciler.records.keys import site_key
+    from reconciler.records.loaded import read_loaded, write_loaded
 
-    found = read_site(settings)
-    key = loaded_key(found.files, found.commit, found.odd)
+    found = found or read_site(settings)
+    key = site_key(found.files, found.commit, found.odd)
     known = read_loaded(settings.var, key)
     if known is not None:
         return known

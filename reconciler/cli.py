@@ -27,7 +27,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "check": Verb("check", "look at the site alone: every problem of every file, without a host"),
-    "diff": Verb("changing", "what differs between the site and this host, on every layer"),
+    "diff": Verb("diff", "what differs between the site and this host, on every layer"),
     "plan": Verb("changing", "what apply would do: ordered steps, cost, disruption, revert"),
     "apply": Verb("changing", "bring this host to the site, prove it, take it back on failure"),
     "history": Verb("runs", "what earlier runs did, the newest first"),
@@ -89,7 +89,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         description="Keep KVM guests to their own addresses: libvirt's nwfilter, reconciled from Git.",
     )
     _add_options(parser)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    # Without a name for its verbs argparse would format its help to find one.
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", prog=parser.prog)
     for name, verb in VERBS.items():
         added = verbs.add_parser(name, help=verb.help, description=verb.help)
         if name in argv:

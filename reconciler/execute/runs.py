@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.errors import UsageError, did_you_mean
+from reconciler.execute.endings import has_end, unended
 from reconciler.execute.journal import VERSION
 from reconciler.model import actions
 from reconciler.model.actions import Action, ShutDownGuest
@@ -92,7 +93,7 @@ def open_runs(folder: Path) -> tuple[Run, ...]:
 
     Only the ends of files are looked at, so that a timer's run pays nothing for old ones.
     """
-    return tuple(run for path in sorted(folder.glob("*.jsonl")) if not _has_end(path) and (run := _read(path)).is_open)
+    return tuple(run for path in unended(folder) if (run := _read(path)).is_open)
 
 
 def owed_starts(folder: Path) -> frozenset[str]:
@@ -131,7 +132,7 @@ def prune_runs(folder: Path, days: int) -> None:
     """Forget ended runs that are older; open ones are kept whatever their age."""
     oldest = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y%m%dT%H%M%S")
     for path in sorted(folder.glob("*.jsonl"))[:-1]:
-        if path.stem < oldest and _has_end(path):
+        if path.stem < oldest and has_end(path):
             path.unlink(missing_ok=True)
 
 
@@ -171,13 +172,3 @@ def _read(path: Path) -> Run:
         except ValueError:
             continue
     return Run(path.stem, tuple(events))
-
-
-def _has_end(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 400))
-        lines = file.read().decode(errors="replace").splitlines()
-    try:
-        return bool(lines) and json.loads(lines[-1]).get("event") == "end"
-    except (ValueError, AttributeError):
-        return False

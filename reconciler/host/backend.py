@@ -9,22 +9,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from reconciler.host.daemon_settings import read_settings
 from reconciler.model.kernel import Backend
 
-SETTINGS = "etc/libvirt/nwfilter.conf"
 _SETTING = re.compile(r'^\s*firewall_backend\s*=\s*"(\w+)"', re.MULTILINE)
 
 
 def said_backend(root: Path) -> Backend | None:
-    """What the settings of the daemon whose files are below `root` say; None where they leave it to the daemon.
+    """What the settings of the daemon whose files are below `root` say; None where they leave it to the daemon."""
+    return backend_of_settings(read_settings(root))
 
-    Before libvirt had the choice, it had neither these settings nor rules of nft.
-    """
-    try:
-        text = (root / SETTINGS).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    said = _SETTING.findall(text)
+
+def backend_of_settings(text: str | None) -> Backend | None:
+    """Before libvirt had the choice, it had neither these settings nor rules of nft."""
+    said = _SETTING.findall(text or "")
     return Backend(said[-1]) if said and said[-1] in list(Backend) else None
 
 

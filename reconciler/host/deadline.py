@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
 from typing import Any, Generic, TypeVar, cast
 
 from reconciler.errors import HostTimeout
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+ANSWER_SECONDS = 30.0
+"""In which libvirt answers a question."""
+
+PROGRAMS_SECONDS = 300.0
+"""More than the deadlines of all programs together that print a kernel's rules."""
 
 
 @dataclass(slots=True)
@@ -23,6 +32,7 @@ class Job(Generic[T]):
 
     what: str
     function: Callable[[], T]
+    worker: Worker
     done: threading.Event = field(default_factory=threading.Event)
     result: T | None = None
     error: BaseException | None = None
@@ -42,7 +52,7 @@ class Worker:
 
     def begin(self, what: str, function: Callable[[], T]) -> Job[T]:
         self._refuse_behind_a_hang(what)
-        job = Job(what, function)
+        job = Job(what, function, self)
         self._jobs.put(job)
         return job
 
@@ -75,3 +85,19 @@ class Worker:
             except BaseException as error:  # the caller's thread raises it
                 job.error = error
             job.done.set()
+
+
+def begin_all(
+    workers: Iterable[Worker], objects: Sequence[T], what: str, read: Callable[[Sequence[T]], tuple[U, ...]], size: int
+) -> list[Job[tuple[U, ...]]]:
+    """One job for `size` objects, a worker after the other: a hand-over for each would cost more than the call."""
+    batches = (objects[first : first + size] for first in range(0, len(objects), size))
+    return [
+        worker.begin(f"read {len(batch)} {what}", partial(read, batch))
+        for worker, batch in zip(cycle(workers), batches, strict=False)
+    ]
+
+
+def end_all(jobs: Iterable[Job[tuple[U, ...]]], seconds: float) -> Iterator[U]:
+    """What one job gave can be looked at while the next one is waited for; each has so many seconds."""
+    return (found for job in jobs for found in job.worker.end(job, seconds))

@@ -1,4 +1,4 @@
-"""The files in which libvirt keeps its filters, seen through the daemon's own root."""
+"""What the files in which libvirt keeps its filters mean, and writing them, through the daemon's own root."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import HostError
+from reconciler.host.filter_folder import filter_folder
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile
 from reconciler.nwfilter.parse import parse_filter
@@ -15,27 +16,9 @@ from reconciler.nwfilter.syntax import FilterSyntax
 _MODE = 0o600
 
 
-def definition_names(root: Path) -> tuple[str, ...]:
-    """Names of the filters that the daemon keeps on disk.
-
-    libvirt 9.0 can deadlock when its filters are listed while a binding is made, so the names come from the files, and
-    each filter is then looked up alone.
-    """
-    try:
-        return tuple(sorted(path.stem for path in filter_folder(root).glob("*.xml")))
-    except OSError:
-        return ()
-
-
-def filter_folder(root: Path) -> Path:
-    return root / "etc/libvirt/nwfilter"
-
-
-def filter_file(folder: Path, name: str, xml: str, definition: NwFilter) -> FilterFile:
+def filter_file(text: bytes | None, xml: str, definition: NwFilter) -> FilterFile:
     """A filter's file beside what libvirt prints of it: the same text below a warning, unless somebody wrote it."""
-    try:
-        text = (folder / f"{name}.xml").read_bytes()
-    except OSError:
+    if text is None:
         return FilterFile.ABSENT
     if text.rstrip().endswith(xml.rstrip().encode()):
         return FilterFile.SAME

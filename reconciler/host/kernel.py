@@ -15,6 +15,7 @@ from dataclasses import replace
 from reconciler.errors import HostError
 from reconciler.host.backend import backend_of_rules
 from reconciler.host.processes import Namespaces, run
+from reconciler.host.rule_programs import Command, ask_program
 from reconciler.model.kernel import Backend, Family, ForeignRule, KernelChain, KernelRules, Ruleset
 from reconciler.model.supplement import Supplement
 from reconciler.nwfilter.ebtables import parse_ebtables
@@ -42,11 +43,17 @@ _LINKS = {"FORWARD": ("libvirt-in", "libvirt-out", "libvirt-in-post"), "INPUT": 
 
 
 class Kernel:
-    """Reads and gates in one network namespace; `within` None means our own. `said` is what libvirt's settings say."""
+    """Reads and gates in one network namespace; `within` None means our own. `said` is what libvirt's settings say.
 
-    def __init__(self, within: Namespaces | None, said: Backend | None = None) -> None:
+    What programs answer is noted in `noted`, for whoever wants to compare it later.
+    """
+
+    def __init__(
+        self, within: Namespaces | None, said: Backend | None = None, noted: dict[Command, str | None] | None = None
+    ) -> None:
         self._within = within
         self._said = said
+        self._noted = {} if noted is None else noted
 
     def rules(self, packets: bool) -> KernelRules:
         """The ethernet-level rules, and with `packets` those of iptables and ip6tables too; of nft always both."""
@@ -77,8 +84,8 @@ class Kernel:
         return frozenset(family for family, name in _BRIDGE_CALLS.items() if not self._is_called(name))
 
     def _is_called(self, name: str) -> bool:
-        told = run(["cat", f"/proc/sys/net/bridge/{name}"], check=False, within=self._within)
-        return told.ok and told.stdout.strip() != "0"
+        told = self._ask("cat", f"/proc/sys/net/bridge/{name}", must=False)
+        return told is not None and told.strip() != "0"
 
     def remove_rules(self, rules: Iterable[ForeignRule]) -> None:
         """Delete rules by their text; one that is gone already is no error."""
@@ -116,14 +123,14 @@ class Kernel:
 
     def _ruleset(self, family: Family) -> Ruleset:
         if family is Family.ETHERNET:
-            return parse_ebtables(self._saved("ebtables-save"))
-        return parse_iptables(self._saved(f"{_PROGRAMS[family][0]}-save"), family)
+            return parse_ebtables(self._print("ebtables-save"))
+        return parse_iptables(self._print(f"{_PROGRAMS[family][0]}-save"), family)
 
     def _listed_tables_of_nft(self) -> str | None:
         """The rules of bridges where libvirt has both its tables of nft. To look for tables is cheaper than to list."""
-        if not has_tables(run(["nft", "-j", "list", "tables"], within=self._within).stdout):
+        if not has_tables(self._print("nft", "-j", "list", "tables")):
             return None
-        return run(["nft", "-j", "list", "ruleset", "bridge"], within=self._within).stdout
+        return self._print("nft", "-j", "list", "ruleset", "bridge")
 
     def _rules_of_nft(self) -> KernelRules | None:
         listed = self._listed_tables_of_nft()
@@ -149,8 +156,12 @@ class Kernel:
         if listed is not None and (commands := commands_for(listed)):
             run(["nft", "-f", "-"], stdin="\n".join(commands) + "\n", within=self._within)
 
-    def _saved(self, program: str) -> str:
-        return run([program], within=self._within).stdout
+    def _print(self, *command: str) -> str:
+        return self._ask(*command) or ""
+
+    def _ask(self, *command: str, must: bool = True) -> str | None:
+        answer = self._noted[command] = ask_program(command, self._within, must=must)
+        return answer
 
     def gated(self) -> frozenset[str]:
         """Ports that the gate holds closed, read back from the kernel."""
@@ -158,10 +169,10 @@ class Kernel:
 
     def own_table(self) -> tuple[frozenset[str], Supplement | None]:
         """The ports that the gate holds closed, and the supplement, by one reading."""
-        tables = json.loads(run(["nft", "-j", "list", "tables", "bridge"], within=self._within).stdout)["nftables"]
+        tables = json.loads(self._print("nft", "-j", "list", "tables", "bridge"))["nftables"]
         if TABLE not in {item["table"]["name"] for item in tables if "table" in item}:
             return frozenset(), None
-        listed = run(["nft", "-j", "list", "table", "bridge", TABLE], within=self._within).stdout
+        listed = self._print("nft", "-j", "list", "table", "bridge", TABLE)
         try:
             return closed_ports(listed), parse_supplement(listed)
         except (ValueError, KeyError, TypeError) as error:

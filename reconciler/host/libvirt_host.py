@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,30 +15,32 @@ from reconciler.domain.parse import parse_nics
 from reconciler.domain.rewrite import interface_xml, set_bridge, set_filterref
 from reconciler.errors import HostError, HostUnreachable, ReconcilerError
 from reconciler.host.address import DaemonAddress, namespaces_of, network_devices, parse_uri, proc_of
+from reconciler.host.answers import Answers, FilterText
+from reconciler.host.backend import backend_of_settings
 from reconciler.host.daemons import Starter, starter
-from reconciler.host.deadline import Job, Worker
-from reconciler.host.filter_files import definition_names, filter_file, filter_folder, write_filter_files
+from reconciler.host.deadline import ANSWER_SECONDS, PROGRAMS_SECONDS, Job, Worker, begin_all
+from reconciler.host.filter_files import write_filter_files
+from reconciler.host.filter_folder import definition_names, filter_folder
 from reconciler.host.kernel import Kernel
 from reconciler.host.packaged import packaged_filters
 from reconciler.host.reading import (
     ABSENT,
     GuestState,
-    domain_of,
     list_guests,
     read_bindings,
     read_filters,
     read_guests,
     state_of,
 )
-from reconciler.host.session import MINIMUM_DEADLINE, Session, open_again, open_session
+from reconciler.host.rule_programs import Command
+from reconciler.host.session import Session, open_again, open_session
 from reconciler.host.shutdown import shut_down
+from reconciler.host.understanding import domain_of, filter_of
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
 from reconciler.model.probe import Probe
 from reconciler.model.supplement import Supplement
-from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
-from reconciler.nwfilter.parse import parse_dump
 from reconciler.nwfilter.wanted import has_packet_rules
 
 T = TypeVar("T")
@@ -47,8 +49,6 @@ U = TypeVar("U")
 _DEADLINE_FACTOR = 5.0
 _GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_AUTH_FAILED)
 _BATCH = 100
-_PROGRAMS_SECONDS = 300.0
-"""More than the deadlines of all its programs together."""
 
 
 def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
@@ -68,7 +68,6 @@ class LibvirtHost:
         self._address = address
         self._session = session
         self._beside = Worker()
-        self._known_filters = definition_names(proc_of(session.pid) / "root")
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
         self._starter: Starter | None = None
@@ -79,7 +78,10 @@ class LibvirtHost:
 
     @property
     def _kernel(self) -> Kernel:
-        return self._session.kernel
+        return self._kernel_noted({})
+
+    def _kernel_noted(self, noted: dict[Command, str | None]) -> Kernel:
+        return Kernel(self._session.within, backend_of_settings(self._session.settings), noted)
 
     @property
     def _root(self) -> Path:
@@ -96,29 +98,28 @@ class LibvirtHost:
         self._beside.close()
 
     def inspect(self, filters: Iterable[str] = ()) -> Live:
-        kernel = self._beside.begin("read the kernel's rules", self._ethernet_rules)
+        answers = Answers(self._session.settings)
+        kernel = self._kernel_noted(answers.programs)
+        begun_rules = self._beside.begin("read the kernel's rules", partial(_ethernet_rules, kernel))
         listed = self._session.worker.begin("list the guests", lambda: list_guests(self._connection))
-        roots = tuple(dict.fromkeys((*filters, *self._known_filters)))
+        answers.files = definition_names(filter_folder(self._root))
+        roots = tuple(dict.fromkeys((*filters, *answers.files)))
         begun = self._begin_all(roots, "filters", self._filter_texts)
-        domains = self._domains(listed)
-        bindings = self._list_bindings()
+        domains = self._domains(listed, answers)
+        bindings = self._list_bindings(answers)
         self._bindings = len(bindings)
         referenced = (nic.filterref.filter for d in domains for nic in (*d.persistent, *d.live) if nic.filterref)
-        held = self._closure(roots, begun, (*referenced, *(b.filterref.filter for b in bindings)))
+        held = self._closure(answers, begun, (*referenced, *(b.filterref.filter for b in bindings)))
         definitions = {f.definition.name: f.definition for f in held}
         packets = any(has_packet_rules(definitions.get, binding.filterref.filter) for binding in bindings)
-        closed, rules = self._beside.end(kernel, _PROGRAMS_SECONDS)
-        rules = self._kernel.with_packets(rules) if packets else rules
-        return Live(domains, held, bindings, rules, closed, self.devices())
-
-    def _ethernet_rules(self) -> tuple[frozenset[str], KernelRules]:
-        """By programs, which are waited for while libvirt is asked for the rest."""
-        closed, supplement = self._kernel.own_table()
-        return closed, replace(self._kernel.ethernet_rules(), supplement=supplement)
+        closed, rules = self._beside.end(begun_rules, PROGRAMS_SECONDS)
+        rules = kernel.with_packets(rules) if packets else rules
+        answers.devices = self.devices()
+        return Live(domains, held, bindings, rules, closed, answers.devices, answers.account())
 
     def find_filter(self, name: str) -> LiveFilter | None:
-        found = self._ask(f"read the filter {name}", lambda: self._filter_texts((name,)))
-        return _live_filter(filter_folder(self._root), *found[0]) if found else None
+        (text,) = self._ask(f"read the filter {name}", lambda: self._filter_texts((name,)))
+        return filter_of(text)
 
     def find_domain(self, name: str) -> Domain | None:
         handle = self._find(f"look up the guest {name}", lambda: self._connection.lookupByName(name))
@@ -170,7 +171,7 @@ class LibvirtHost:
 
     def restart_daemon(self) -> None:
         """The connection and the process are others afterwards."""
-        seconds = max(MINIMUM_DEADLINE, self._deadline())
+        seconds = max(ANSWER_SECONDS, self._deadline())
         self._starter = self._starter or starter(self._address)
         self._starter.restart(self._session.pid, seconds)
         ended = self._session
@@ -241,22 +242,20 @@ class LibvirtHost:
     def open_gate(self, port: str) -> None:
         self._kernel.open_gate(port)
 
-    def _domains(self, listed: Job[tuple[tuple[Any, GuestState], ...]]) -> tuple[Domain, ...]:
-        guests = self._end(listed, MINIMUM_DEADLINE)
-        texts = self._end_all(self._begin_all(guests, "guests", read_guests))
-        return tuple(sorted(map(domain_of, texts), key=lambda domain: domain.name))
+    def _domains(self, listed: Job[tuple[tuple[Any, GuestState], ...]], answers: Answers) -> tuple[Domain, ...]:
+        guests = self._end(listed, ANSWER_SECONDS)
+        found = [(texts, domain_of(texts)) for texts in self._end_all(self._begin_all(guests, "guests", read_guests))]
+        answers.guests = tuple(texts for texts, _ in found)
+        return tuple(sorted((domain for _, domain in found), key=lambda domain: domain.name))
 
     def _begin_all(
-        self, objects: tuple[T, ...], what: str, read: Callable[[tuple[T, ...]], tuple[U, ...]]
+        self, objects: Sequence[T], what: str, read: Callable[[Sequence[T]], tuple[U, ...]]
     ) -> list[Job[tuple[U, ...]]]:
-        """One job for many objects: a hand-over for each would cost more than the call."""
-        batches = (objects[first : first + _BATCH] for first in range(0, len(objects), _BATCH))
-        begin = self._session.worker.begin
-        return [begin(f"read {len(batch)} {what}", partial(read, batch)) for batch in batches]
+        return begin_all([self._session.worker], objects, what, read, _BATCH)
 
     def _end_all(self, jobs: Iterable[Job[tuple[U, ...]]]) -> Iterator[U]:
         """What one job gave can be looked at while the next one is waited for."""
-        return (found for job in jobs for found in self._end(job, MINIMUM_DEADLINE + _BATCH))
+        return (found for job in jobs for found in self._end(job, ANSWER_SECONDS + _BATCH))
 
     def _required_domain(self, guest: str) -> Any:
         handle = self._find(f"look up the guest {guest}", lambda: self._connection.lookupByName(guest))
@@ -264,27 +263,27 @@ class LibvirtHost:
             raise HostError(f"the guest {guest} is not defined on this host any more")
         return handle
 
-    def _list_bindings(self) -> tuple[Binding, ...]:
-        texts = self._ask("read the bindings", lambda: read_bindings(self._connection))
-        return tuple(sorted(map(parse_binding, texts), key=lambda binding: binding.port))
+    def _list_bindings(self, answers: Answers) -> tuple[Binding, ...]:
+        answers.bindings = self._ask("read the bindings", lambda: read_bindings(self._connection))
+        return tuple(sorted(map(parse_binding, answers.bindings), key=lambda binding: binding.port))
 
     def _closure(
-        self, roots: tuple[str, ...], begun: list[Job[tuple[tuple[str, str], ...]]], more: Iterable[str]
+        self, answers: Answers, begun: list[Job[tuple[FilterText, ...]]], more: Iterable[str]
     ) -> tuple[LiveFilter, ...]:
-        """The filters of these names, whose reading was begun, those of `more`, and whatever they refer to."""
-        folder = filter_folder(self._root)
-        held = [_live_filter(folder, name, xml) for name, xml in self._end_all(begun)]
-        seen, waiting = set(roots), [*more, *_references(held)]
-        while names := tuple(dict.fromkeys(name for name in waiting if name not in seen)):
-            seen.update(names)
-            texts = self._end_all(self._begin_all(names, "filters", self._filter_texts))
-            added = [_live_filter(folder, name, xml) for name, xml in texts]
+        """The filters whose reading was begun, those of `more`, and whatever they refer to."""
+        held = self._understood(answers, begun)
+        waiting = [*more, *_references(held)]
+        while names := tuple(dict.fromkeys(name for name in waiting if name not in answers.filters)):
+            added = self._understood(answers, self._begin_all(names, "filters", self._filter_texts))
             held += added
             waiting = _references(added)
         return tuple(sorted(held, key=lambda each: each.definition.name))
 
-    def _filter_texts(self, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        return read_filters(self._connection, names)
+    def _understood(self, answers: Answers, begun: list[Job[tuple[FilterText, ...]]]) -> list[LiveFilter]:
+        return [each for text in self._end_all(begun) if (each := filter_of(answers.note(text)))]
+
+    def _filter_texts(self, names: Sequence[str]) -> tuple[FilterText, ...]:
+        return read_filters(self._connection, filter_folder(self._root), names)
 
     def _find(self, what: str, lookup: Callable[[], Any]) -> Any | None:
         return self._found(lambda: self._ask(what, lookup))
@@ -297,10 +296,10 @@ class LibvirtHost:
             return None
 
     def _ask(self, what: str, function: Callable[[], T]) -> T:
-        return self._call(what, function, MINIMUM_DEADLINE)
+        return self._call(what, function, ANSWER_SECONDS)
 
     def _write(self, what: str, function: Callable[[], T]) -> T:
-        return self._call(what, function, max(MINIMUM_DEADLINE, self._deadline()))
+        return self._call(what, function, max(ANSWER_SECONDS, self._deadline()))
 
     def _deadline(self) -> float:
         """What a rebuild of all bindings may take."""
@@ -316,12 +315,10 @@ class LibvirtHost:
             raise _translated(job.what, error) from error
 
 
-def _live_filter(folder: Path, name: str, xml: str) -> LiveFilter:
-    definition = parse_dump(xml, f"filter/{name}")
-    uuid = definition.uuid or ""
-    file = filter_file(folder, name, xml, definition)
-    owned, temporary = uuid == mark_uuid(name), uuid == temporary_uuid(name)
-    return LiveFilter(definition, uuid, owned, xml, file, temporary)
+def _ethernet_rules(kernel: Kernel) -> tuple[frozenset[str], KernelRules]:
+    """By programs, which are waited for while libvirt is asked for the rest."""
+    closed, supplement = kernel.own_table()
+    return closed, replace(kernel.ethernet_rules(), supplement=supplement)
 
 
 def _references(held: Iterable[LiveFilter]) -> list[str]:

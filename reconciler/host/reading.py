@@ -1,21 +1,21 @@
 """What one job of a connection's thread reads: many objects for one hand-over between threads.
 
-What is the same question for every guest is asked once, as a list: on a host with a thousand guests that is five calls
-and not five thousand.
+Texts are given as they are; `understanding` says what they mean. What is the same question for every guest is asked
+once, as a list: on a host with a thousand guests that is five calls and not five thousand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import libvirt
 
-from reconciler.domain.parse import parse_nics
-from reconciler.host.saved import read_saved_states
-from reconciler.model.live import Domain, SavedState
+from reconciler.host.answers import FilterText
+from reconciler.host.filter_folder import read_file
+from reconciler.host.saved import SavedText, read_saved_states
 
 T = TypeVar("T")
 
@@ -24,8 +24,7 @@ _SECURE = libvirt.VIR_DOMAIN_XML_SECURE
 """Without it a later define would lose the passwords of consoles."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuestState:
+class GuestState(NamedTuple):
     """What libvirt tells of a guest beside its definitions; `saved` and `snapshots` say whether there are any."""
 
     active: bool
@@ -45,16 +44,15 @@ _STATES = (
 """In the order of `GuestState`."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuestTexts:
-    """A guest's definitions as libvirt prints them, empty where it has none; they are parsed by another thread."""
+class GuestTexts(NamedTuple):
+    """A guest's definitions as libvirt prints them, empty where it has none."""
 
     name: str
     uuid: str
     state: GuestState
     stored: str
     running: str
-    saved: tuple[SavedState, ...]
+    saved: tuple[SavedText, ...]
     busy: bool
 
 
@@ -92,30 +90,15 @@ def _read_guest(handle: Any, state: GuestState) -> GuestTexts:
     return GuestTexts(handle.name(), handle.UUIDString(), state, stored, running, saved, busy)
 
 
-def domain_of(texts: GuestTexts) -> Domain:
-    return Domain(
-        texts.name,
-        texts.uuid,
-        texts.state.active,
-        autostart=texts.state.autostart,
-        persistent=parse_nics(texts.stored) if texts.stored else (),
-        live=parse_nics(texts.running) if texts.running else (),
-        persistent_xml=texts.stored,
-        live_xml=texts.running,
-        saved=texts.saved,
-        busy=texts.busy,
-    )
-
-
-def read_filters(connection: Any, names: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Name and text of each that there is. Raises libvirtError."""
+def read_filters(connection: Any, folder: Path, names: Iterable[str]) -> tuple[FilterText, ...]:
+    """The text of each, and of each that there is its file in libvirt's folder. Raises libvirtError."""
 
     def read(name: str) -> str:
         text: str = connection.nwfilterLookupByName(name).XMLDesc(0)
         return text
 
     found = ((name, _present(partial(read, name))) for name in names)
-    return tuple((name, text) for name, text in found if text is not None)
+    return tuple(FilterText(name, xml, None if xml is None else read_file(folder, name)) for name, xml in found)
 
 
 def read_bindings(connection: Any) -> tuple[str, ...]:

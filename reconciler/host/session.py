@@ -10,28 +10,31 @@ import libvirt
 
 from reconciler.errors import HostUnreachable
 from reconciler.host.address import DaemonAddress, daemon_pid, namespaces_of, proc_of
-from reconciler.host.backend import said_backend
-from reconciler.host.deadline import Worker
-from reconciler.host.kernel import Kernel
+from reconciler.host.daemon_settings import read_settings
+from reconciler.host.deadline import ANSWER_SECONDS, Worker
+from reconciler.host.processes import Namespaces
 
-MINIMUM_DEADLINE = 30.0
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`pid` is the daemon's; all calls of the connection go through the worker's one thread."""
+    """`pid` is the daemon's, `settings` the text of its settings of filters, `within` where its rules are.
+
+    All calls of the connection go through the worker's one thread.
+    """
 
     connection: Any
     worker: Worker
-    kernel: Kernel
     pid: int
+    within: Namespaces | None
+    settings: str | None
 
 
-def open_session(address: DaemonAddress, seconds: float = MINIMUM_DEADLINE) -> Session:
+def open_session(address: DaemonAddress, seconds: float = ANSWER_SECONDS) -> Session:
     """Raises `HostUnreachable` when the daemon does not answer, `HostTimeout` when not within `seconds`."""
     pid = daemon_pid(address)
-    kernel = Kernel(namespaces_of(pid, address), said_backend(proc_of(pid) / "root"))
+    within, settings = namespaces_of(pid, address), read_settings(proc_of(pid) / "root")
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     worker = Worker()
     try:
@@ -41,7 +44,7 @@ def open_session(address: DaemonAddress, seconds: float = MINIMUM_DEADLINE) -> S
             f"libvirt refuses the connection to {address.uri}: {error.get_error_message()}; nothing was done",
             hint="run the reconciler as root, on the host itself",
         ) from error
-    return Session(connection, worker, kernel, pid)
+    return Session(connection, worker, pid, within, settings)
 
 
 def open_again(address: DaemonAddress, seconds: float) -> Session:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from reconciler.model.account import Account
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import KernelRules
 
@@ -114,7 +115,10 @@ class LiveFilter:
 
 @dataclass(frozen=True)
 class Live:
-    """One inspection of a host. `gated` are the ports that our gate holds closed, `devices` the network's devices."""
+    """One inspection of a host. `gated` are the ports that our gate holds closed, `devices` the network's devices.
+
+    `account` says what the host was asked and told, where somebody kept it.
+    """
 
     domains: tuple[Domain, ...] = ()
     filters: tuple[LiveFilter, ...] = ()
@@ -122,6 +126,7 @@ class Live:
     kernel: KernelRules = KernelRules()
     gated: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
+    account: Account | None = field(default=None, compare=False)
 
     def domain(self, name: str) -> Domain | None:
         return self._domain_by_name.get(name)

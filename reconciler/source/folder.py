@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError, printable
-from reconciler.model.problem import Oddity
 from reconciler.source.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from reconciler.model.problem import Oddity
 
 MAXIMUM_FILE_BYTES = 1 << 20
 SITE_FOLDERS = ("guests", "filters", "domains")
+_NO_FILE = (errno.ELOOP, errno.ENXIO)
+"""What opening a symlink or a socket says."""
 
 
 def read_folder(site: Path) -> dict[str, bytes]:
@@ -31,30 +40,54 @@ def look_at_folder(site: Path) -> Snapshot:
             f"{site} is not a site: it has no site.yaml; nothing was done",
             hint="name the site's folder with --site, or its repository with --repo",
         )
-    folders = [site / name for name in SITE_FOLDERS if (site / name).is_dir()]
-    paths = [site / "site.yaml", *(path for folder in folders for path in sorted(folder.rglob("*")))]
+    folders = [name for name in SITE_FOLDERS if (site / name).is_dir()]
     files: dict[str, bytes] = {}
     odd: list[Oddity] = []
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            continue
-        name = path.relative_to(site).as_posix()
-        found = _content(path, name)
-        if isinstance(found, Oddity):
-            odd.append(found)
-        else:
+    for name in ("site.yaml", *(inner for folder in folders for inner in _names(site, folder))):
+        found = _content(f"{site}/{name}", name)
+        if isinstance(found, bytes):
             files[name] = found
+        else:
+            odd.append(found)
     return Snapshot(str(site), files, tuple(odd))
 
 
-def _content(path: Path, name: str) -> bytes | Oddity:
-    if name != printable(name):
-        return Oddity(printable(name), "odd-file", "the name holds characters that cannot be seen")
-    if path.is_symlink() or not path.is_file():
-        return Oddity(name, "odd-file", f"{name} is no regular file")
+def _names(site: Path, folder: str) -> Iterator[str]:
+    """Of all that is below a folder and is none itself; a symlink to one is none."""
     try:
-        if path.stat().st_size > MAXIMUM_FILE_BYTES:
-            return Oddity(name, "file-too-large", f"{name} is larger than {MAXIMUM_FILE_BYTES} bytes")
-        return path.read_bytes()
+        with os.scandir(f"{site}/{folder}") as found:
+            entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}); nothing was done") from error
+        raise _unreadable(f"{site}/{folder}", error) from error
+    for name, is_folder in entries:
+        inner = f"{folder}/{name}"
+        yield from _names(site, inner) if is_folder else (inner,)
+
+
+def _content(path: str, name: str) -> bytes | Oddity:
+    """Opened once: what is looked at is what is read, whatever takes its place meanwhile."""
+    if name != (shown := printable(name)):
+        return _oddity(shown, "odd-file", "the name holds characters that cannot be seen")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                return _oddity(name, "odd-file", f"{name} is no regular file")
+            if found.st_size > MAXIMUM_FILE_BYTES:
+                return _oddity(name, "file-too-large", f"{name} is larger than {MAXIMUM_FILE_BYTES} bytes")
+            return file.read()
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return _oddity(name, "odd-file", f"{name} is no regular file")
+        raise _unreadable(path, error) from error
+
+
+def _oddity(path: str, id: str, message: str) -> Oddity:
+    from reconciler.model.problem import Oddity
+
+    return Oddity(path, id, message)
+
+
+def _unreadable(path: str, error: OSError) -> SourceError:
+    return SourceError(f"{path} cannot be read ({error.strerror}); nothing was done")

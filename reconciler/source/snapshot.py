@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from reconciler.model.problem import Oddity
+if TYPE_CHECKING:
+    from reconciler.model.problem import Oddity
 
 
 @dataclass(frozen=True, slots=True)

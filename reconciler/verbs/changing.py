@@ -1,4 +1,4 @@
-"""`diff`, `plan` and `apply`: what differs, what would be done, and doing it."""
+"""`plan` and `apply`: what would be done, and doing it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from reconciler.verbs.common import (
     add_rewind_option,
     console,
     print_document,
-    survey,
+    short_source,
     tell_error,
-    tell_ignored,
-    tell_interrupted,
     tell_progress,
 )
+from reconciler.verbs.looking import survey, tell_ignored, tell_interrupted
 
 if TYPE_CHECKING:
-    from reconciler.model.coverage import Unmanaged
     from reconciler.model.outcome import Execution
     from reconciler.model.plan import Plan, Step
 
@@ -49,33 +47,6 @@ def add_apply_options(parser: argparse.ArgumentParser) -> None:
     add_allow_option(parser)
 
 
-def diff(arguments: Arguments) -> int:
-    _, seen = survey(arguments)
-    unmanaged = app.unmanaged_of(seen)
-    if arguments.output != "text":
-        from reconciler.report import document as json_document
-
-        parts = {"host": seen.host, "source": seen.desired.source, "drift": json_document.drift(seen.drift)}
-        found = json_document.document("diff", **parts, unmanaged=json_document.unmanaged(unmanaged))
-        print_document(arguments, found)
-    else:
-        _show_drift(seen, unmanaged)
-    return EXIT_FAILED if any(drift.counts for drift in seen.drift) else EXIT_OK
-
-
-def _show_drift(seen: app.Survey, unmanaged: Unmanaged) -> None:
-    if seen.drift:
-        from reconciler.report.text import show_drift
-
-        show_drift(console(), seen.drift)
-    else:
-        print(f"{seen.host} is as {_short(seen.desired.source)} says")
-    if unmanaged:
-        from reconciler.report.guests import show_unmanaged
-
-        show_unmanaged(console(), unmanaged)
-
-
 def plan(arguments: Arguments) -> int:
     _, seen = survey(arguments)
     found = app.plan_of(seen)
@@ -88,7 +59,7 @@ def plan(arguments: Arguments) -> int:
 
         show_plan(console(), found)
     else:
-        print(f"nothing to do: {seen.host} is as {_short(found.source)} says")
+        print(f"nothing to do: {seen.host} is as {short_source(found.source)} says")
     changes = bool(found.steps or found.waiting)
     return EXIT_PLAN_CHANGES if changes and arguments.detailed_exitcode else EXIT_OK
 
@@ -176,7 +147,7 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
         print_document(arguments, json_document.document("apply", **parts, events=events))
         return
     if done.execution is None:
-        print(f"nothing to do: {done.plan.host} is as {_short(done.plan.source)} says")
+        print(f"nothing to do: {done.plan.host} is as {short_source(done.plan.source)} says")
     elif done.execution.ok:
         from reconciler.report.text import show_proofs, summary
 
@@ -189,9 +160,3 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
         from reconciler.report.text import show_waiting
 
         show_waiting(console(), done.plan.waiting)
-
-
-def _short(source: str) -> str:
-    """A commit in the length that people use; a folder as it is."""
-    is_commit = len(source) in (40, 64) and all(letter in "0123456789abcdef" for letter in source)
-    return f"commit {source[:12]}" if is_commit else source

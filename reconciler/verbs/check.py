@@ -12,6 +12,7 @@ from reconciler.errors import UsageError
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
 from reconciler.settings import Settings, settle
+from reconciler.stories.reading import read_site
 from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, print_json
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def check(arguments: Arguments) -> int:
     settings = settle(arguments)
     if arguments.dry_run:
         return _show_mends(arguments, settings)
-    found = app.read_site(settings)
+    found = read_site(settings)
     files, source = found.files, found.commit
     mending = _fix(arguments, settings, files) if arguments.fix else None
     files = {**files, **mending.files} if mending else files
@@ -87,7 +88,7 @@ def _show_mends(arguments: Arguments, settings: Settings) -> int:
 
     if not arguments.fix:
         raise UsageError("--dry-run goes with --fix; nothing was done", hint="`check` alone writes nothing either")
-    files = app.read_site(settings).files
+    files = read_site(settings).files
     mending = app.mend(settings, files, write=False)
     for path, content in mending.files.items():
         print(unified_diff(path, files[path], content), end="")

@@ -1,23 +1,18 @@
-"""What several verbs need: a look at the host, and ways to print."""
+"""What several verbs need: options, exit codes, and ways to print."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from reconciler import app
 from reconciler.errors import ReconcilerError
 from reconciler.settings import Settings, settle
-from reconciler.stories.following import pinned
-from reconciler.stories.holding import with_holds
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reconciler.model.drift import Drift
     from reconciler.model.plan import Step
     from reconciler.model.site import Disruption
 
@@ -48,30 +43,18 @@ def _disruption(text: str) -> Disruption:
         raise argparse.ArgumentTypeError(f"{text!r} is no disruption class: {names}") from None
 
 
-def survey(arguments: Arguments) -> tuple[Settings, app.Survey]:
-    settings, trouble = pinned(settle(arguments))
+def in_force(arguments: Arguments) -> Settings:
+    """The settings, of a repository those of the commit in force; why it is not the newest one is told."""
+    settings = settle(arguments)
+    if settings.repository is None:
+        return settings
+    from reconciler.stories.following import pinned
+
+    settings, trouble = pinned(settings)
     if trouble is not None:
         tell_error(trouble)
         print(f"this is of commit {str(settings.commit)[:12]}, the last one that passed every check", file=sys.stderr)
-    desired = app.load_site(settings)
-    name = app.host_name(settings, desired)
-    seen = with_holds(settings, app.survey(desired, app.open_host(settings), name))
-    tell_interrupted(settings)
-    tell_ignored(seen.drift)
-    return settings, seen
-
-
-def tell_interrupted(settings: Settings) -> None:
-    for run in app.interrupted_runs(settings):
-        owed = f"; it owes a start to {', '.join(sorted(run.owed()))}" if run.owed() else ""
-        print(f"run {run.name} was interrupted: the next apply finishes its work{owed}", file=sys.stderr)
-
-
-def tell_ignored(drift: Iterable[Drift]) -> None:
-    """Every verb that looks at a host says what it leaves alone, with the site's reason."""
-    for each in drift:
-        if each.ignored is not None:
-            print(f"ignored: {each.layer} {each.object} {each.field}: {each.ignored}", file=sys.stderr)
+    return settings
 
 
 def tell_error(error: ReconcilerError) -> None:
@@ -89,6 +72,12 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
+
+
+def short_source(source: str) -> str:
+    """A commit in the length that people use; a folder as it is."""
+    is_commit = len(source) in (40, 64) and all(letter in "0123456789abcdef" for letter in source)
+    return f"commit {source[:12]}" if is_commit else source
 
 
 def has_scapy() -> bool:

@@ -14,7 +14,8 @@ from reconciler.report import document as json_document
 from reconciler.settings import settle
 from reconciler.stories.health import HostHealth, health, health_lines
 from reconciler.stories.trial import try_frames_of
-from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document, survey
+from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments, console, has_scapy, print_document
+from reconciler.verbs.looking import survey
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import InterfaceProof

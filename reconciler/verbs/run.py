@@ -20,9 +20,9 @@ from reconciler.verbs.common import (
     add_rewind_option,
     print_document,
     tell_error,
-    tell_interrupted,
     tell_progress,
 )
+from reconciler.verbs.looking import tell_interrupted
 
 EXIT_UNREPORTED = 4
 

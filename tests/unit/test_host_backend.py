@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.backend import SETTINGS, backend_of_rules, said_backend
+from reconciler.host.backend import backend_of_rules, said_backend
+from reconciler.host.daemon_settings import SETTINGS
 from reconciler.model.kernel import Backend
 
 IPTABLES, NFTABLES = Backend.IPTABLES, Backend.NFTABLES

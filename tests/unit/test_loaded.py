@@ -18,7 +18,8 @@ from reconciler.load import load
 from reconciler.model.problem import Oddity
 from reconciler.model.site import Desired
 from reconciler.records import loaded
-from reconciler.records.loaded import loaded_key, read_loaded, write_loaded
+from reconciler.records.keys import site_key as loaded_key
+from reconciler.records.loaded import read_loaded, write_loaded
 from reconciler.records.plain import from_plain, to_plain
 from reconciler.settings import Settings
 from reconciler.source.folder import look_at_folder, read_folder
