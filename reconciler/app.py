@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from reconciler.load.mending import Mending
     from reconciler.model.change import Proposal
     from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
+    from reconciler.model.disruption import Disruption
     from reconciler.model.drift import Drift
     from reconciler.model.live import Live
     from reconciler.model.outcome import Case, Execution, InterfaceProof
     from reconciler.model.plan import Plan, Step
-    from reconciler.model.site import Desired, Disruption
+    from reconciler.model.site import Desired
     from reconciler.model.trace import Trace
     from reconciler.nwfilter.explain import Described, Wish
     from reconciler.plan.holding import Holds
     from reconciler.source.snapshot import Snapshot
 
     Notify = Callable[[str, Step], None]
+    Held = tuple[tuple[str, tuple[str, ...]], ...]
+    """Of each guest the addresses that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,17 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What an apply did: what it found, its plan, how the steps ended (None when there were none), and what is left."""
+    """What an apply did: what it found, its plan, how the steps ended (None when there were none), and what is left.
+
+    `held` is what this host's guests hold, for other hosts to wait for.
+    """
 
     plan: Plan
     execution: Execution | None
     drift: tuple[Drift, ...]
     proofs: tuple[InterfaceProof, ...]
     found: tuple[Drift, ...] = ()
-    seen: Survey | None = None
+    held: Held = ()
 
 
 def mend(settings: Settings, files: Mapping[str, bytes], *, write: bool) -> Mending:
@@ -260,37 +266,66 @@ def apply(
     `StaleError`. Nothing is written when there is nothing to do.
     """
     from reconciler.execute.lock import exclusive
+    from reconciler.stories.settled import settled_before
+
+    with exclusive(settings.var):
+        site = None if settings.commit else read_site(settings)
+        before = settled_before(settings, site) if expected_digest is None else None
+        if before is None:
+            return _apply_anew(settings, site, notify, allow, expected_digest)
+        from reconciler.stories.following import applying
+
+        with applying(settings, before.plan.source) as outcome:
+            outcome.take(before.plan, None)
+        return before
+
+
+def _apply_anew(
+    settings: Settings, site: Snapshot | None, notify: Notify, allow: Disruption | None, digest: str | None
+) -> Application:
     from reconciler.stories import following
     from reconciler.stories.admitting import write_admission
     from reconciler.stories.holding import with_holds
+    from reconciler.stories.settled import remember_settled
 
-    with exclusive(settings.var):
-        desired = load_site(settings)
-        host = open_host(settings)
-        seen = with_holds(settings, survey(desired, host, host_name(settings, desired), remembered(settings)))
-        found = seen.drift
-        plan = plan_of(seen, allow)
-        if expected_digest is not None and plan.digest != expected_digest:
-            raise StaleError(
-                "the site or the host is not what the plan was made for; nothing was done",
-                hint="make a new plan and look at it",
-            )
-        with following.applying(settings, desired.source) as outcome:
-            execution = None
-            if plan.steps or interrupted_runs(settings):
-                from reconciler.stories.rounds import Wanted, apply_in_rounds
+    desired = load_site(settings, site)
+    host = open_host(settings)
+    seen = with_holds(settings, survey(desired, host, host_name(settings, desired), remembered(settings)))
+    found = seen.drift
+    plan = plan_of(seen, allow)
+    if digest is not None and plan.digest != digest:
+        raise StaleError(
+            "the site or the host is not what the plan was made for; nothing was done",
+            hint="make a new plan and look at it",
+        )
+    with following.applying(settings, desired.source) as outcome:
+        execution = None
+        if plan.steps or interrupted_runs(settings):
+            from reconciler.stories.rounds import Wanted, apply_in_rounds
 
-                wanted = Wanted(notify, allow, approved=expected_digest is not None)
-                plan, execution, seen = apply_in_rounds(settings, host, seen, plan, wanted)
-            outcome.take(plan, execution)
-        if execution is None or execution.ok:
-            _forget_old_runs(settings)
-            write_admission(settings, seen)
-        return Application(plan, execution, seen.drift, proofs_of(seen), found, seen)
+            wanted = Wanted(notify, allow, approved=digest is not None)
+            plan, execution, seen = apply_in_rounds(settings, host, seen, plan, wanted)
+        outcome.take(plan, execution)
+    if execution is None or execution.ok:
+        _forget_old_runs(settings)
+        write_admission(settings, seen)
+    done = Application(plan, execution, seen.drift, proofs_of(seen), found, held_by(seen.live))
+    remember_settled(settings, site, seen, done)
+    return done
+
+
+def held_by(live: Live) -> Held:
+    from reconciler.plan.claims import holdings
+
+    return tuple((each.guest, tuple(sorted(str(network) for network in each.networks))) for each in holdings(live))
 
 
 def interrupted_runs(settings: Settings) -> tuple[Run, ...]:
     """Runs that were cut off; the next apply that converges closes them."""
+    from reconciler.execute.endings import unended
+
+    if not any(unended(settings.var / "journal")):
+        return ()
     from reconciler.execute.runs import open_runs
 
     return open_runs(settings.var / "journal")

@@ -12,13 +12,14 @@ from typing import Any
 
 from reconciler.domain.match import match_nics
 from reconciler.model.change import Change
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Drift, Layer
 from reconciler.model.filter import Entry, FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.ignore import Ignore, ignored_because
 from reconciler.model.kernel import ForeignRule
 from reconciler.model.live import Binding, Domain, FilterFile, Live, Nic, SavedState
-from reconciler.model.site import Desired, Disruption, Policy
+from reconciler.model.site import Desired, Policy
 from reconciler.nwfilter.compare_rules import RuleDifference
 from reconciler.nwfilter.guard import wanted_filterref
 from reconciler.nwfilter.installed import Installed, are_all_missing

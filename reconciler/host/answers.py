@@ -44,17 +44,30 @@ class Answers:
     def account(self) -> Account:
         digest = sha256()
         for part in self._parts():
-            text = part if isinstance(part, bytes) else repr(part).encode(errors="surrogatepass")
-            digest.update(b"%d:" % len(text))
-            digest.update(text)
+            digest.update(b"".join(_flat(part)))
         return Account(tuple(sorted(self.programs)), tuple(sorted(self.filters)), digest.hexdigest())
 
     def _parts(self) -> Iterator[object]:
         """In an order of their own: which answer came first says nothing."""
         yield self.settings
-        yield from sorted(self.programs.items())
+        yield tuple(sorted(self.programs.items()))
+        yield len(self.guests)
         yield from sorted(self.guests)
-        yield sorted(self.bindings)
+        yield tuple(sorted(self.bindings))
         yield self.files
         yield from (self.filters[name] for name in sorted(self.filters))
-        yield sorted(self.devices)
+        yield tuple(sorted(self.devices))
+
+
+def _flat(value: object) -> Iterator[bytes]:
+    """What no other value is written as: lengths go before. `repr` would look at every letter of long texts."""
+    if isinstance(value, str | bytes):
+        text = value if isinstance(value, bytes) else value.encode(errors="surrogatepass")
+        yield b"%c%d:" % (type(value).__name__[0].encode(), len(text))
+        yield text
+    elif isinstance(value, tuple):
+        yield b"t%d:" % len(value)
+        for each in value:
+            yield from _flat(each)
+    else:
+        yield b"%a:" % (value,)

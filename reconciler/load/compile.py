@@ -26,10 +26,11 @@ from reconciler.load.variables import (
     select_filter,
     surroundings,
 )
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
 from reconciler.model.ignore import Ignore
-from reconciler.model.site import Desired, Disruption, OnTimeout, Policy, Rollout, Segment, Strategy, Window
+from reconciler.model.site import Desired, OnTimeout, Policy, Rollout, Segment, Strategy, Window
 from reconciler.model.supplement import FloodLimit
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Value
-from reconciler.model.site import Disruption
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from reconciler.errors import ReconcilerError
-from reconciler.model.plan import Step
-from reconciler.model.trace import PathStep
+if TYPE_CHECKING:
+    from reconciler.errors import ReconcilerError
+    from reconciler.model.plan import Step
+    from reconciler.model.trace import PathStep
 
 
 @dataclass(frozen=True, slots=True)

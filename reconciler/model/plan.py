@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from reconciler.model.actions import (
-    Action,
-    ChangeLiveFilterref,
-    DefineFilter,
-    DefineGuest,
-    RestartDaemon,
-    RewriteSave,
-    SetSupplement,
-    ShutDownGuest,
-    UndefineFilter,
-)
-from reconciler.model.filter import FilterRef
-from reconciler.model.site import Disruption
+from reconciler.model.disruption import Disruption
+
+if TYPE_CHECKING:
+    from reconciler.model.actions import Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +27,18 @@ class Step:
     @property
     def revert(self) -> str:
         """How it is taken back. What its description would only say again is said as what it brings back."""
+        from reconciler.model.actions import (
+            ChangeLiveFilterref,
+            DefineFilter,
+            DefineGuest,
+            RestartDaemon,
+            RewriteSave,
+            SetSupplement,
+            ShutDownGuest,
+            UndefineFilter,
+        )
+        from reconciler.model.filter import FilterRef
+
         match self.action:
             case DefineFilter(name=name, previous_xml=str()):
                 return f"put filter {name} back as it was"

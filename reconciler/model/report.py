@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from reconciler.errors import ReconcilerError
-from reconciler.model.drift import Drift
-from reconciler.model.outcome import Execution, InterfaceProof
-from reconciler.model.plan import Plan
-from reconciler.model.problem import Problem
+if TYPE_CHECKING:
+    from reconciler.errors import ReconcilerError
+    from reconciler.model.drift import Drift
+    from reconciler.model.outcome import Execution, InterfaceProof
+    from reconciler.model.plan import Plan
+    from reconciler.model.problem import Problem
 
 
 class Outcome(StrEnum):

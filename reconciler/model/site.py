@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Guest
 from reconciler.model.ignore import Ignore
 from reconciler.model.problem import Problem
 from reconciler.model.supplement import FloodLimit
-
-
-class Disruption(IntEnum):
-    """How much a change interrupts, from least to most (DISRUPTION_NAMES gives the words of the YAML)."""
-
-    NONE = 0
-    REBUILD = 1
-    DAEMON_RESTART = 2
-    GUEST_RESTART = 3
-
-    def __str__(self) -> str:
-        return self.name.lower().replace("_", "-")
-
-    @classmethod
-    def parse(cls, text: str) -> Disruption:
-        return cls[text.upper().replace("-", "_")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from reconciler.model.site import Disruption, Policy, Window
+from reconciler.model.disruption import Disruption
+from reconciler.model.site import Policy, Window
 
 _DAY = 24 * 60
 

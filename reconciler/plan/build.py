@@ -10,9 +10,10 @@ from datetime import datetime
 from types import MappingProxyType
 
 from reconciler.model.actions import DefineFilter, StartGuest
+from reconciler.model.disruption import Disruption
 from reconciler.model.live import Live
 from reconciler.model.plan import Plan, Step
-from reconciler.model.site import Desired, Disruption
+from reconciler.model.site import Desired
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.plan.allowance import allowed_disruption
 from reconciler.plan.filters import FilterPlan, lost_first, on_copies, plan_filters, prune_steps

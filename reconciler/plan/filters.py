@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.model.actions import DefineFilter, ShutDownGuest, UndefineFilter
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile, Live, LiveFilter
 from reconciler.model.plan import Step, Way
-from reconciler.model.site import Desired, Disruption
+from reconciler.model.site import Desired
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
 from reconciler.nwfilter.wanted import wanted_filters

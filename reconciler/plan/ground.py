@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from reconciler.model.actions import Action
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.live import Binding, Live
 from reconciler.model.plan import Step, Waiting, WaitReason
-from reconciler.model.site import Desired, Disruption
+from reconciler.model.site import Desired
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure

@@ -8,12 +8,12 @@ from dataclasses import replace
 from reconciler.domain.match import match_nics
 from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
 from reconciler.model.actions import DefineGuest, SetAutostart, StartGuest
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface, Power
 from reconciler.model.live import FILTERED_KINDS, Domain, Nic, SavedState
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.plan.ground import Ground
 from reconciler.plan.restarts import down_and_up, goes_down, shut_down
 from reconciler.plan.running import new_bridge, running_steps, strangers_of

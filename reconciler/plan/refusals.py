@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from reconciler.model.actions import DefineFilter, RestartDaemon, UndefineFilter
+from reconciler.model.disruption import Disruption
 from reconciler.model.guest import guard_name
 from reconciler.model.live import Binding
 from reconciler.model.plan import Step, Waiting, WaitReason
-from reconciler.model.site import Disruption
 from reconciler.nwfilter.guard import learns_addresses
 from reconciler.nwfilter.variables import Lookup, closure, required_variables
 from reconciler.plan.allowance import waiting_window

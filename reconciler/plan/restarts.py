@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from reconciler.domain.match import match_nics
 from reconciler.model.actions import ShutDownGuest, StartGuest
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Power
 from reconciler.model.live import Domain
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption, OnTimeout
+from reconciler.model.site import OnTimeout
 from reconciler.plan.ground import Ground
 
 

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.actions import VerifyPort
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Live
 from reconciler.model.plan import Costed, Step, Way
-from reconciler.model.site import Disruption, Policy, Rollout, Strategy
+from reconciler.model.site import Policy, Rollout, Strategy
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import temporary_uuid
 from reconciler.nwfilter.instances import CannotInstantiate, rule_instances

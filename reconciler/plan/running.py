@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from reconciler.domain.match import match_nics
 from reconciler.model.actions import ChangeLiveFilterref, OpenGate, RebuildPort
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.kernel import Family
 from reconciler.model.live import FILTERED_KINDS, Binding, Domain, Nic
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.nwfilter.installed import are_all_missing
 from reconciler.plan.ground import Ground
 from reconciler.plan.strangers import Strangers

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from reconciler.domain.rewrite import set_filterref
 from reconciler.model.actions import RewriteSave
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest
 from reconciler.model.live import FILTERED_KINDS, Domain, SavedState
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.plan.ground import Ground
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from reconciler.model.actions import DefineFilter, RestartDaemon, UndefineFilter
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.live import Live
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import mark_uuid
 from reconciler.plan.rates import Rates

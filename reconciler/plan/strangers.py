@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.model.actions import OpenGate, RaiseLinks, RemoveRules, SweepPort
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.kernel import Family, ForeignRule
 from reconciler.model.live import Nic
 from reconciler.model.plan import Step
-from reconciler.model.site import Disruption
 from reconciler.nwfilter.leftovers import leftover_ports
 from reconciler.plan.ground import Ground
 

@@ -7,13 +7,14 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import FilterRef, Match, NwFilter, Rule
 from reconciler.model.guest import Attach, Guest, Interface, Power, Role
 from reconciler.model.ignore import Ignore
 from reconciler.model.origin import Origin
 from reconciler.model.probe import Probe, ProbeKind
 from reconciler.model.problem import Problem, Severity
-from reconciler.model.site import Desired, Disruption, OnTimeout, Policy, Rollout, Segment, Strategy, Window
+from reconciler.model.site import Desired, OnTimeout, Policy, Rollout, Segment, Strategy, Window
 
 _ENUMS: tuple[type[Enum], ...] = (Attach, Disruption, OnTimeout, Power, ProbeKind, Role, Rollout, Severity, Strategy)
 _RECORDS: tuple[type, ...] = (

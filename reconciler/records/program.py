@@ -19,7 +19,7 @@ def program_mark() -> bytes:
     Of a file its size and times tell, as they do git; nobody can set when its inode changed last.
     """
     digest = sha256(sys.version.encode())
-    for line in (*sorted(_own_files(_PACKAGE)), *_installed()):
+    for line in sorted({*_own_files(_PACKAGE), *_installed()}):
         digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.digest()
 
@@ -38,4 +38,4 @@ def _own_files(folder: str) -> Iterator[str]:
 def _installed() -> Iterator[str]:
     for folder in sys.path:
         if os.path.isdir(folder):  # noqa: PTH112 - as above
-            yield from sorted(f"{folder} {name}" for name in os.listdir(folder) if name.endswith(_INSTALLED))  # noqa: PTH208
+            yield from (f"{folder} {name}" for name in os.listdir(folder) if name.endswith(_INSTALLED))  # noqa: PTH208

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import ReconcilerError, SiteError
-from reconciler.model.adoption import Omission
-from reconciler.model.change import Change, Proposal
-from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
-from reconciler.model.drift import Drift
-from reconciler.model.kernel import RuleSource
-from reconciler.model.mend import Mend
-from reconciler.model.outcome import Case, Execution, InterfaceProof
-from reconciler.model.plan import Plan, Step, Waiting, Way
-from reconciler.model.problem import Problem
-from reconciler.model.trace import PathStep, Trace
+
+if TYPE_CHECKING:
+    from reconciler.model.adoption import Omission
+    from reconciler.model.change import Change, Proposal
+    from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
+    from reconciler.model.drift import Drift
+    from reconciler.model.kernel import RuleSource
+    from reconciler.model.mend import Mend
+    from reconciler.model.outcome import Case, Execution, InterfaceProof
+    from reconciler.model.plan import Plan, Step, Waiting, Way
+    from reconciler.model.problem import Problem
+    from reconciler.model.trace import PathStep, Trace
 
 SCHEMA = 1
 

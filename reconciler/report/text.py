@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.model.actions import DefineFilter
 from reconciler.model.change import Change, VerdictChange
+from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import InterfaceProof, Proof
 from reconciler.model.plan import Plan, Step, Waiting, Way
 from reconciler.model.problem import Problem
-from reconciler.model.site import Disruption
 
 if TYPE_CHECKING:
     from rich.console import Console

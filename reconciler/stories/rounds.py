@@ -13,9 +13,9 @@ from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal, close_run
 from reconciler.host.protocol import Host
 from reconciler.model.actions import StartGuest
+from reconciler.model.disruption import Disruption
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
-from reconciler.model.site import Disruption
 from reconciler.plan.rates import measured
 from reconciler.records.timings import learn_timings
 from reconciler.settings import Settings

@@ -10,13 +10,14 @@ from threading import Thread
 
 from reconciler import app
 from reconciler.errors import HostBusy, ReconcilerError, SiteError, UsageError
+from reconciler.model.disruption import Disruption
 from reconciler.model.plan import Step, WaitReason
 from reconciler.model.report import Outcome, Report
-from reconciler.model.site import Disruption
-from reconciler.plan.claims import holdings
 from reconciler.settings import Settings
 from reconciler.stories.following import InForce, following, in_force
 from reconciler.stories.holding import suspended_targets, with_holds
+from reconciler.stories.reading import read_site
+from reconciler.stories.settled import remember_settled, settled_before
 
 
 def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None) -> Report:
@@ -58,7 +59,7 @@ def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None)
         proofs=done.proofs,
         trouble=trouble,
         events=tuple(events),
-        held=_held(done.seen),
+        held=done.held,
     )
 
 
@@ -67,33 +68,38 @@ def report(settings: Settings) -> Report:
     begun = _Beginning(settings, "report")
     try:
         held = begun.hold()
-        desired = app.load_site(begun.settings)
-        name = app.host_name(settings, desired)
-        seen = with_holds(begun.settings, app.survey(desired, app.open_host(settings), name))
+        seen = _looked(begun.settings)
     except (UsageError, HostBusy):
         raise
     except ReconcilerError as error:
         return begun.failed(error, [])
-    plan = app.plan_of(seen)
     outcome = Outcome.DRIFT if any(drift.counts for drift in seen.drift) else Outcome.IN_SYNC
     if held is not None and held.refused:
         outcome = Outcome.REFUSED
     return begun.report(
         outcome,
-        host=seen.host,
+        host=seen.plan.host,
         found=seen.drift,
         drift=seen.drift,
-        plan=plan,
-        proofs=app.proofs_of(seen),
+        plan=seen.plan,
+        proofs=seen.proofs,
         trouble=held.trouble if held else None,
-        held=_held(seen),
+        held=seen.held,
     )
 
 
-def _held(seen: app.Survey | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What this host's guests hold, for other hosts to wait for."""
-    found = holdings(seen.live) if seen else ()
-    return tuple((each.guest, tuple(sorted(str(network) for network in each.networks))) for each in found)
+def _looked(settings: Settings) -> app.Application:
+    """What an apply would find, without any of it done."""
+    site = None if settings.commit else read_site(settings)
+    before = settled_before(settings, site)
+    if before is not None:
+        return before
+    desired = app.load_site(settings, site)
+    name = app.host_name(settings, desired)
+    seen = with_holds(settings, app.survey(desired, app.open_host(settings), name))
+    found = app.Application(app.plan_of(seen), None, seen.drift, app.proofs_of(seen), held=app.held_by(seen.live))
+    remember_settled(settings, site, seen, found)
+    return found
 
 
 class _Beginning:
@@ -138,11 +144,11 @@ class _Beginning:
 
 
 def _import_what_comes_next() -> None:
-    """While git waits for the network, and not after it."""
-    import reconciler.diff
-    import reconciler.host.libvirt_host
-    import reconciler.load.examination
-    import reconciler.plan.build  # noqa: F401
+    """While git waits for the network, and not after it: what it takes to see that nothing is to be done."""
+    import reconciler.host.glance
+    import reconciler.host.reading
+    import reconciler.host.session
+    import reconciler.stories.settled  # noqa: F401
 
 
 def exit_code(told: Report) -> int:

@@ -13,8 +13,8 @@ from reconciler.settings import Settings, settle
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from reconciler.model.disruption import Disruption
     from reconciler.model.plan import Step
-    from reconciler.model.site import Disruption
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
@@ -34,7 +34,7 @@ def add_allow_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _disruption(text: str) -> Disruption:
-    from reconciler.model.site import Disruption
+    from reconciler.model.disruption import Disruption
 
     try:
         return Disruption.parse(text)

@@ -23,12 +23,13 @@ from reconciler.app import Survey
 from reconciler.errors import HostError
 from reconciler.host.memory import MemoryHost
 from reconciler.model.actions import CloseGate
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import NwFilter
 from reconciler.model.guest import Power
 from reconciler.model.live import MANAGED_SAVE, SavedState
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Waiting
-from reconciler.model.site import Desired, Disruption
+from reconciler.model.site import Desired
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.plan.build import make_plan
 from reconciler.settings import Settings

@@ -12,7 +12,7 @@ from sites import EXAMPLE, example_without_supplement, guest_yaml, mac, site
 
 from reconciler.diff import changes
 from reconciler.model.change import Change
-from reconciler.model.site import Disruption
+from reconciler.model.disruption import Disruption
 from reconciler.nwfilter.verdicts import verdict_changes
 
 

@@ -34,12 +34,13 @@ from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal
 from reconciler.host.memory import MemoryHost
 from reconciler.load import load
+from reconciler.model.disruption import Disruption
 from reconciler.model.filter import FilterRef
 from reconciler.model.guest import Guest, Interface
 from reconciler.model.live import MANAGED_SAVE, SavedState
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
-from reconciler.model.site import Desired, Disruption
+from reconciler.model.site import Desired
 from reconciler.nwfilter.format import format_filter
 from reconciler.nwfilter.guard import temporary_uuid
 from reconciler.plan.build import make_plan

@@ -11,10 +11,11 @@ import pytest
 
 from reconciler.errors import SiteError
 from reconciler.load import examine, load
+from reconciler.model.disruption import Disruption
 from reconciler.model.guest import Attach, Interface, Power, Role
 from reconciler.model.origin import Origin
 from reconciler.model.problem import Oddity, Problem
-from reconciler.model.site import Desired, Disruption, Policy
+from reconciler.model.site import Desired, Policy
 
 STATE = Path(__file__).parents[2] / "state"
 

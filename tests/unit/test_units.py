@@ -15,10 +15,10 @@ from reports import DRIFT, NOON, report
 
 from reconciler.host.journald import is_ours, send
 from reconciler.host.wake import take_knocks, wake
+from reconciler.model.disruption import Disruption
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.plan import Plan, Waiting, WaitReason
 from reconciler.model.report import Outcome
-from reconciler.model.site import Disruption
 from reconciler.report.metrics import metrics
 from reconciler.settings import Settings
 from reconciler.stories.telling import log, write_metrics
