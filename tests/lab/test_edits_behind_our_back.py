@@ -14,8 +14,10 @@ from settled import Host, write_site
 from sites import guest_yaml, mac
 from sizes import examples
 
+from reconciler.host.glance import is_as_before
 from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.labs import lab as new_lab
+from reconciler.model.account import Account
 from reconciler.model.drift import Drift
 from reconciler.model.outcome import Proof
 
@@ -57,7 +59,9 @@ def test_every_change_that_matters_is_found_on_its_layer_and_put_right(host: Hos
     hands = hand(host, 20261125)
     for number in range(examples(24, 200)):
         edit = next(hands).telling()
+        before = account(host)
         edit.make()
+        assert not is_as_before(host.lab.uri, before), f"{number}: {edit.words}"
         drift = host.drift()
         assert found(edit, drift), f"{number}: {edit.words} is not among {drift}"
         assert all(each.desired != each.actual for each in drift)
@@ -66,6 +70,14 @@ def test_every_change_that_matters_is_found_on_its_layer_and_put_right(host: Hos
         assert done.drift == (), f"{number}: {edit.words}"
         assert done.plan.waiting == (), f"{number}: {edit.words}"
         assert {proof.proof for proof in done.proofs} == {Proof.ENFORCED}, f"{number}: {edit.words}"
+
+
+def account(host: Host) -> Account:
+    """Of a look at the host, which is as it was looked at."""
+    found = host.survey().live.account
+    assert found is not None
+    assert is_as_before(host.lab.uri, found)
+    return found
 
 
 def found(edit: Edit, drift: tuple[Drift, ...]) -> bool:
