@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import SourceError, printable
@@ -31,30 +35,42 @@ def look_at_folder(site: Path) -> Snapshot:
             f"{site} is not a site: it has no site.yaml; nothing was done",
             hint="name the site's folder with --site, or its repository with --repo",
         )
-    folders = [site / name for name in SITE_FOLDERS if (site / name).is_dir()]
-    paths = [site / "site.yaml", *(path for folder in folders for path in sorted(folder.rglob("*")))]
+    paths = ["site.yaml"]
+    for folder in SITE_FOLDERS:
+        if (site / folder).is_dir():
+            paths += sorted(_below(site, folder), key=lambda path: path.split("/"))
     files: dict[str, bytes] = {}
     odd: list[Oddity] = []
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            continue
-        name = path.relative_to(site).as_posix()
-        found = _content(path, name)
+        found = _content(site, path)
         if isinstance(found, Oddity):
             odd.append(found)
         else:
-            files[name] = found
+            files[path] = found
     return Snapshot(str(site), files, tuple(odd))
 
 
-def _content(path: Path, name: str) -> bytes | Oddity:
-    if name != printable(name):
+def _below(site: Path, folder: str) -> Iterator[str]:
+    """What is in a folder of the site and no folder itself: a link to one is an odd file."""
+    with suppress(PermissionError), os.scandir(site / folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(site, f"{folder}/{entry.name}")
+            else:
+                yield f"{folder}/{entry.name}"
+
+
+def _content(site: Path, name: str) -> bytes | Oddity:
+    if not name.isprintable():
         return Oddity(printable(name), "odd-file", "the name holds characters that cannot be seen")
-    if path.is_symlink() or not path.is_file():
-        return Oddity(name, "odd-file", f"{name} is no regular file")
+    path = f"{site}/{name}"
     try:
-        if path.stat().st_size > MAXIMUM_FILE_BYTES:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return Oddity(name, "odd-file", f"{name} is no regular file")
+        if found.st_size > MAXIMUM_FILE_BYTES:
             return Oddity(name, "file-too-large", f"{name} is larger than {MAXIMUM_FILE_BYTES} bytes")
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}); nothing was done") from error
+        raise SourceError(f"{site / name} cannot be read ({error.strerror}); nothing was done") from error
