@@ -70,10 +70,9 @@ def read_loaded(var: Path, key: str) -> Desired | None:
             head, _, body = file.read().partition(b"\n")
         if head != _head(key, body):
             return None
-        site = from_plain(json.loads(body))
+        return from_plain(Desired, json.loads(body))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return site if isinstance(site, Desired) else None
 
 
 def write_loaded(var: Path, key: str, site: Desired) -> None:

@@ -70,7 +70,7 @@ def _content(site: Path, name: str) -> bytes | Oddity:
             return Oddity(name, "odd-file", f"{name} is no regular file")
         if found.st_size > MAXIMUM_FILE_BYTES:
             return Oddity(name, "file-too-large", f"{name} is larger than {MAXIMUM_FILE_BYTES} bytes")
-        with open(path, "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
             return file.read()
     except OSError as error:
         raise SourceError(f"{site / name} cannot be read ({error.strerror}); nothing was done") from error
