@@ -8,8 +8,6 @@ whole, not ours alone to write, or of anything else is no entry: then the site i
 from __future__ import annotations
 
 import json
-import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,9 +17,9 @@ from pathlib import Path
 
 from reconciler.model.problem import Oddity
 from reconciler.model.site import Desired
+from reconciler.records.kept import read_kept, write_kept
 from reconciler.records.plain import from_plain, to_plain
 
-_KEPT = 4
 _PROGRAM = ("errors.py", "load", "nwfilter", "model", "records")
 _LIBRARIES = {"pydantic": "version.py", "pydantic_core": "core_schema.py", "yaml": "__init__.py"}
 
@@ -59,56 +57,14 @@ def _program_files() -> Iterator[Path]:
 
 def read_loaded(var: Path, key: str) -> Desired | None:
     """The site of that key, or None where there is no entry that can be trusted."""
+    body = read_kept(var / "loaded", key)
     try:
-        if not _is_ours_alone(_folder(var).lstat()):
-            return None
-        descriptor = os.open(_folder(var) / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or not _is_ours_alone(found):
-                return None
-            head, _, body = file.read().partition(b"\n")
-        if head != _head(key, body):
-            return None
-        return from_plain(Desired, json.loads(body))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return from_plain(Desired, json.loads(body)) if body is not None else None
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def write_loaded(var: Path, key: str, site: Desired) -> None:
     """Keep a site that was found valid. Where that cannot be done, or there is no state folder, nothing is kept."""
-    folder = _folder(var)
-    draft = folder / f".{key}.{os.getpid()}"
-    with suppress(OSError, TypeError, ValueError):
-        if not var.is_dir():
-            return
-        folder.mkdir(exist_ok=True, mode=0o700)
-        if not _is_ours_alone(folder.lstat()):
-            return
-        body = json.dumps(to_plain(site), separators=(",", ":")).encode()
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_head(key, body) + b"\n" + body)
-            draft.replace(folder / key)
-        finally:
-            draft.unlink(missing_ok=True)
-        _forget_oldest(folder)
-
-
-def _folder(var: Path) -> Path:
-    return var / "loaded"
-
-
-def _head(key: str, body: bytes) -> bytes:
-    return sha256(key.encode() + body).hexdigest().encode()
-
-
-def _is_ours_alone(found: os.stat_result) -> bool:
-    return found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
-
-
-def _forget_oldest(folder: Path) -> None:
-    newest_first = sorted(folder.iterdir(), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
-    for path in newest_first[_KEPT:]:
-        path.unlink(missing_ok=True)
+    with suppress(TypeError, ValueError):
+        write_kept(var / "loaded", key, json.dumps(to_plain(site), separators=(",", ":")).encode())
