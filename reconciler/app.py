@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.model.coverage import FilterCoverage, InterfaceStatus, Unmanaged
     from reconciler.model.disruption import Disruption
     from reconciler.model.drift import Drift
+    from reconciler.model.faultless import Memory
     from reconciler.model.live import Live
     from reconciler.model.outcome import Case, Execution, InterfaceProof
     from reconciler.model.plan import Plan, Step
@@ -101,9 +102,17 @@ def load_site(settings: Settings, found: Snapshot | None = None) -> Desired:
     from reconciler.load import load
 
     import_ahead("deepdiff")  # a site that was not seen before differs, and the host is waited for first
-    desired = load(found.files, found.commit, found.odd)
+    desired = load(found.files, found.commit, found.odd, memory_of(settings))
     write_loaded(settings.var, key, desired)
     return desired
+
+
+def memory_of(settings: Settings, *, writes: bool = True) -> Memory:
+    """The guests that were found without a fault when the site of these settings was examined before."""
+    from reconciler.records.guests import KeptGuests
+
+    place = settings.repository or str(settings.site and settings.site.resolve())
+    return KeptGuests(settings.var, place, writes=writes)
 
 
 def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
@@ -120,7 +129,7 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     if settings.site is None:
         raise UsageError("--base compares a folder with a commit of its repository", hint="name the folder with --site")
     snapshot = read_base(settings.site, base)
-    before, problems = examine(snapshot.files, snapshot.commit, snapshot.odd)
+    before, problems = examine(snapshot.files, snapshot.commit, snapshot.odd, memory_of(settings, writes=False))
     reasons = (line.partition(":") for line in messages_since(settings.site, snapshot.commit).splitlines())
     said = next((text.strip() for word, _, text in reasons if word.casefold() == "allow-widening"), "")
     if before is None:

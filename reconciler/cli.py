@@ -15,7 +15,7 @@ from reconciler import __version__
 from reconciler.errors import ReconcilerError, SiteError, UsageError
 
 EXIT_FAILED, EXIT_DIFF_ERROR = 1, 2
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 
 
 class Verb(NamedTuple):

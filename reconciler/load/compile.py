@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.errors import did_you_mean
+from reconciler.load.compile_guest import bridge_of, compile_guest
 from reconciler.load.draft import GuestDraft, InterfaceDraft
 from reconciler.load.files import IgnoreEntry
 from reconciler.load.filter_rules import check_rules_in_use
@@ -12,77 +13,80 @@ from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, Invalid
 from reconciler.load.ignores import check_ignores
 from reconciler.load.instantiation import check_instances
+from reconciler.load.known import Named, Read, claims_of, named, path_of
 from reconciler.load.policy_file import DAYS, FloodLimitEntry, PolicyEntry, WindowEntry
-from reconciler.load.probes import build_probes, check_default_probes, check_probes
+from reconciler.load.probes import check_default_probes, check_probes
 from reconciler.load.siteview import SiteView
-from reconciler.load.sweep import Claim, report_overlaps
+from reconciler.load.sweep import report_overlaps
 from reconciler.load.uses import Uses
-from reconciler.load.values import lies_in_link_local
-from reconciler.load.variables import (
-    check_variables,
-    compile_variables,
-    forms_of,
-    roles_of,
-    select_filter,
-    surroundings,
-)
+from reconciler.load.variables import check_variables, roles_of, select_filter
 from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
-from reconciler.model.guest import Attach, Guest, Interface, Power, Role, guard_name
+from reconciler.model.faultless import Faultless
+from reconciler.model.guest import Role, guard_name
 from reconciler.model.ignore import Ignore
+from reconciler.model.origin import Origin
 from reconciler.model.site import Desired, OnTimeout, Policy, Rollout, Segment, Strategy, Window
 from reconciler.model.supplement import FloodLimit
 
 
-def check_all(site: SiteView | None, guests: Sequence[GuestDraft], filters: FilterSet, findings: Findings) -> None:
-    """Report everything that is wrong between files; without a usable site.yaml, what does not depend on it."""
-    _check_names(guests, findings)
-    _check_macs(guests, findings)
+def check_identities(guests: Iterable[Read], findings: Findings) -> None:
+    """Report the names and MACs that two guests have."""
+    everybody = [named(guest) for guest in guests]
+    _check_names(everybody, findings)
+    _check_macs(everybody, findings)
+
+
+def check_all(site: SiteView | None, guests: Sequence[Read], filters: FilterSet, findings: Findings) -> None:
+    """Report what else is wrong between files; without a usable site.yaml, what does not depend on it."""
     if site is not None:
         site.check(filters, findings)
         check_default_probes(site, findings)
         uses = Uses(site, filters)
         for guest in guests:
-            _check_hosts(guest, site, findings)
-            check_probes(guest, findings)
-            for draft in guest.interfaces:
-                _check_interface(draft, site, filters, uses, findings)
+            if isinstance(guest, Faultless):
+                uses.note_known(guest, path_of(guest))
+            else:
+                _check_guest(guest, site, filters, uses, findings)
         check_rules_in_use(uses.of_marked_filters, filters, findings)
         check_instances(uses.of_each_shape, filters, findings)
         check_ignores(site, guests, filters, findings)
-    claims = (
-        claim
-        for guest in guests
-        for draft in guest.interfaces
-        for claim in _claims(draft, site)
-        if not findings.has_any_at(claim.origin)
+    faulty = findings.paths()
+    claims = (claim for guest in guests for claim in claims_of(guest, site))
+    report_overlaps(
+        (each for each in claims if each.path not in faulty or not findings.has_any_at(each.origin)), findings
     )
-    report_overlaps(claims, findings)
 
 
-def _check_names(guests: Iterable[GuestDraft], findings: Findings) -> None:
-    first: dict[str, GuestDraft] = {}
+def _check_names(guests: Iterable[Named], findings: Findings) -> None:
+    first: dict[str, Named] = {}
     for guest in guests:
-        known = first.setdefault(guest.file.name.casefold(), guest)
+        known = first.setdefault(guest.name.casefold(), guest)
         if known is not guest:
-            message = f"the guest {guest.file.name} is already defined in {known.node.at('name').origin}"
-            findings.report("guest-name-twice", guest.node.at("name").origin, message)
+            message = f"the guest {guest.name} is already defined in {known.origin}"
+            findings.report("guest-name-twice", guest.origin, message)
 
 
-def _check_macs(guests: Iterable[GuestDraft], findings: Findings) -> None:
-    owners: dict[str, InterfaceDraft] = {}
+def _check_macs(guests: Iterable[Named], findings: Findings) -> None:
+    owners: dict[str, tuple[str, Origin]] = {}
     for guest in guests:
-        guards: dict[str, InterfaceDraft] = {}
-        for draft in guest.interfaces:
-            mac, place = draft.entry.mac, draft.node.at("mac").origin
-            owner = owners.setdefault(mac, draft)
-            namesake = guards.setdefault(guard_name(guest.file.name, mac), draft)
-            if owner is not draft:
-                message = f"the MAC {mac} is also that of {owner.guest} ({owner.node.at('mac').origin})"
-                findings.report("mac-twice", place, message)
-            elif namesake is not draft:
-                message = f"the MAC {mac} ends like {namesake.entry.mac} of the same guest"
+        guards: dict[str, str] = {}
+        for mac, place in guest.macs:
+            own = (guest.name, place)
+            owner, first = known = owners.setdefault(mac, own)
+            namesake = guards.setdefault(guard_name(guest.name, mac), mac)
+            if known is not own:
+                findings.report("mac-twice", place, f"the MAC {mac} is also that of {owner} ({first})")
+            elif namesake != mac:
+                message = f"the MAC {mac} ends like {namesake} of the same guest"
                 findings.report("guard-name-twice", place, message)
+
+
+def _check_guest(guest: GuestDraft, site: SiteView, filters: FilterSet, uses: Uses, findings: Findings) -> None:
+    _check_hosts(guest, site, findings)
+    check_probes(guest, findings)
+    for draft in guest.interfaces:
+        _check_interface(draft, site, filters, uses, findings)
 
 
 def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
@@ -136,7 +140,7 @@ def _check_foreign_gateways(draft: InterfaceDraft, site: SiteView, findings: Fin
     """Gateways of other segments than the interface's own, of which it may have none."""
     if Role.ROUTER in roles_of(draft, site):
         return
-    bridge = _bridge(draft, site)
+    bridge = bridge_of(draft, site)
     for network, node in draft.addresses():
         try:
             site.gateways.check(network, draft.entry.segment, bridge)
@@ -145,23 +149,11 @@ def _check_foreign_gateways(draft: InterfaceDraft, site: SiteView, findings: Fin
                 findings.report_invalid(problem, node.origin)
 
 
-def _claims(draft: InterfaceDraft, site: SiteView | None) -> Iterator[Claim]:
-    for network, node in draft.addresses():
-        scope = ""
-        if lies_in_link_local(network):
-            scope = _bridge(draft, site) or "link"
-        yield Claim(network, draft.guest, node.origin, scope)
-
-
-def _bridge(draft: InterfaceDraft, site: SiteView | None) -> str | None:
-    segment = site.file.segments.get(draft.entry.segment or "") if site else None
-    return segment.bridge if segment else draft.entry.bridge
-
-
-def build(site: SiteView, guests: Sequence[GuestDraft], filters: FilterSet, source: str) -> Desired:
+def build(site: SiteView, guests: Iterable[Read], filters: FilterSet, source: str) -> Desired:
     """The desired state of a site without errors."""
+    compiled = (each.guest if isinstance(each, Faultless) else compile_guest(each, site, filters) for each in guests)
     return Desired(
-        guests=tuple(_guest(guest, site, filters) for guest in sorted(guests, key=lambda g: g.file.name)),
+        guests=tuple(sorted(compiled, key=lambda guest: guest.name)),
         filters=tuple(filters.site[name] for name in sorted(filters.site)),
         segments=_segments(site),
         hosts=tuple(site.file.hosts),
@@ -204,38 +196,4 @@ def _segments(site: SiteView) -> tuple[Segment, ...]:
     return tuple(
         Segment(name, entry.bridge, tuple(entry.ipv4), tuple(entry.ipv6), tuple(entry.gateways))
         for name, entry in site.file.segments.items()
-    )
-
-
-def _guest(guest: GuestDraft, site: SiteView, filters: FilterSet) -> Guest:
-    file = guest.file
-    return Guest(
-        name=file.name,
-        interfaces=tuple(_interface(draft, site, filters) for draft in guest.interfaces),
-        hosts=tuple(file.hosts or ()),
-        power=Power(file.power),
-        autostart=file.autostart,
-        group=file.group,
-        hold=file.hold,
-        health=build_probes(guest, site),
-        origin=guest.node.at("name").origin,
-    )
-
-
-def _interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet) -> Interface:
-    filter = select_filter(draft, site, filters, Findings())
-    assert filter is not None, "an interface without a filter is an error, and nothing is built with errors"
-    return Interface(
-        mac=draft.entry.mac,
-        filter=filter,
-        ipv4=draft.ipv4,
-        ipv6=draft.ipv6,
-        parameters=compile_variables(draft, filter, site, filters),
-        attach=Attach(draft.entry.attach or site.file.defaults.attach),
-        segment=draft.entry.segment,
-        bridge=_bridge(draft, site),
-        roles=roles_of(draft, site),
-        surroundings=surroundings(draft, site),
-        forms=forms_of(draft, site),
-        origin=draft.node.origin,
     )

@@ -60,3 +60,8 @@ class GuestDraft:
         entries = shaped.model.interfaces
         interfaces = (InterfaceDraft(shaped.model.name, e, n) for e, n in zip(entries, nodes, strict=True))
         return cls(shaped.model, shaped.node, tuple(interfaces))
+
+
+def given_parameters(draft: InterfaceDraft) -> tuple[tuple[str, str], ...]:
+    """Other variables as the file gives them, a list as one text."""
+    return tuple((name, str(value)) for name, value in draft.entry.parameters.items())

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from reconciler.load.compile import build, check_all
+from reconciler.load.compile import build, check_all, check_identities
 from reconciler.load.draft import GuestDraft
 from reconciler.load.files import GuestFile, SiteFile
 from reconciler.load.filters import read_filters
 from reconciler.load.findings import Findings
+from reconciler.load.known import Read, faultless, path_of, recall
 from reconciler.load.shape import Model, Shaped, shape
 from reconciler.load.siteview import SiteView
 from reconciler.load.yamlfile import read_yaml
+from reconciler.model.faultless import Faultless, Memory
 from reconciler.model.origin import Origin
 from reconciler.model.problem import Oddity, Problem
 from reconciler.model.site import Desired
@@ -33,20 +35,35 @@ class _Tree:
 
 
 def examine_files(
-    files: Mapping[str, bytes], source: str, odd: Iterable[Oddity] = ()
+    files: Mapping[str, bytes], source: str, odd: Iterable[Oddity] = (), memory: Memory | None = None
 ) -> tuple[Desired | None, tuple[Problem, ...]]:
     findings = Findings()
     for oddity in odd:
         findings.report(oddity.id, Origin(oddity.path), oddity.message)
     tree = _sort(files, findings)
     site = _read_site(files, findings)
-    guests = [guest for path in sorted(tree.guests) if (guest := _read_guest(path, tree.guests[path], findings))]
     filters = read_filters(tree.filters, findings)
+    guests = _read_guests(tree, recall(memory, tree.guests, site, filters), findings)
     check_all(site, guests, filters, findings)
+    if memory is not None and site is not None:
+        guests = faultless(guests, site, filters, findings.paths())
+        memory.keep(tree.guests, {path_of(guest): guest for guest in guests if isinstance(guest, Faultless)})
     problems = findings.in_order()
     if site is None or findings.has_errors:
         return None, problems
     return replace(build(site, guests, filters, source), warnings=problems), problems
+
+
+def _read_guests(tree: _Tree, known: Mapping[str, Faultless], findings: Findings) -> list[Read]:
+    """What is remembered of a file holds for it alone: where it has a name or a MAC of another, it is read again."""
+    guests: list[Read] = []
+    for path in sorted(tree.guests):
+        found = known.get(path) or _read_guest(path, tree.guests[path], findings)
+        guests += [found] if found else []
+    check_identities(guests, findings)
+    faulty = findings.paths()
+    again = {path: draft for path in known if path in faulty and (draft := _faultless_guest(path, tree.guests[path]))}
+    return [again.get(path_of(guest), guest) for guest in guests] if again else guests
 
 
 def _sort(files: Mapping[str, bytes], findings: Findings) -> _Tree:

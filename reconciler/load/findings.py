@@ -39,6 +39,9 @@ class Findings:
     def places(self) -> frozenset[Origin]:
         return frozenset(self._places)
 
+    def paths(self) -> frozenset[str]:
+        return frozenset(place.path for place in self._places)
+
     def has_any_at(self, origin: Origin) -> bool:
         return origin in self._places
 

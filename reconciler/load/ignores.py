@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from reconciler.load.draft import GuestDraft
 from reconciler.load.files import IgnoreEntry
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings
+from reconciler.load.known import Read, named
 from reconciler.load.siteview import SiteView
 from reconciler.model.drift import Layer
 from reconciler.model.guest import guard_name
@@ -41,7 +41,7 @@ _OF_TABLE: _Fields = (("supplement", _KERNEL), ("supplement.*", _KERNEL))
 """Fields of drift and their layers. `*` at the end is anything: what a host has, and no site."""
 
 
-def check_ignores(site: SiteView, guests: Sequence[GuestDraft], filters: FilterSet, findings: Findings) -> None:
+def check_ignores(site: SiteView, guests: Sequence[Read], filters: FilterSet, findings: Findings) -> None:
     """Warn of every rule that covers no field that this site could have."""
     nodes = site.node.at("ignore").items
     for entry, node in zip(site.file.ignore, nodes, strict=False):
@@ -58,17 +58,18 @@ def _in_layer(entry: IgnoreEntry) -> str:
     return f" in the {entry.layer} layer" if entry.layer else ""
 
 
-def _objects(guests: Sequence[GuestDraft], filters: FilterSet) -> Iterator[tuple[str, _Fields]]:
+def _objects(guests: Sequence[Read], filters: FilterSet) -> Iterator[tuple[str, _Fields]]:
     yield "port/*", _OF_PORT
     yield OBJECT, _OF_TABLE
     for name in (*filters.site, *filters.unclear):
         yield f"filter/{name}", _OF_FILTER + _OF_GUARD
     for guest in guests:
-        macs = [draft.entry.mac for draft in guest.interfaces]
+        name, _, places = named(guest)
+        macs = [mac for mac, _ in places]
         of_interfaces = tuple((mac + field, layers) for mac in macs for field, layers in _OF_INTERFACE)
-        yield f"guest/{guest.file.name}", _OF_GUEST + of_interfaces
+        yield f"guest/{name}", _OF_GUEST + of_interfaces
         for mac in macs:
-            yield f"filter/{guard_name(guest.file.name, mac)}", _OF_GUARD
+            yield f"filter/{guard_name(name, mac)}", _OF_GUARD
 
 
 def _could_cover(entry: IgnoreEntry, field: str, layers: tuple[Layer, ...]) -> bool:

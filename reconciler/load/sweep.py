@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from reconciler.load.findings import Findings
-from reconciler.load.values import IPNetwork, bounds
 from reconciler.model.origin import Origin
 
+_BITS = {4: 32, 6: 128}
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An address or prefix that an interface owns. `scope` keeps apart what may repeat: link-local addresses."""
 
-    network: IPNetwork
+class Claim(NamedTuple):
+    """An address or prefix that an interface owns. `scope` keeps apart what may repeat: link-local addresses.
+
+    Compared as it stands, of all that begin at one address the widest comes first: `end` is the last address, negated.
+    """
+
+    version: int
+    scope: str
+    first: int
+    end: int
+    path: str
+    line: int
+    column: int
     owner: str
-    origin: Origin
-    scope: str = ""
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.path, self.line, self.column)
 
     def __str__(self) -> str:
-        single = self.network.prefixlen == self.network.max_prefixlen
-        return str(self.network.network_address if single else self.network)
+        address = IPv4Address(self.first) if self.version == 4 else IPv6Address(self.first)
+        behind = (-self.end - self.first).bit_length()
+        return f"{address}/{_BITS[self.version] - behind}" if behind else str(address)
 
 
 def report_overlaps(claims: Iterable[Claim], findings: Findings) -> None:
@@ -29,31 +42,22 @@ def report_overlaps(claims: Iterable[Claim], findings: Findings) -> None:
     previous: Claim | None = None
     farthest: Claim | None = None
     reach = -1
-    for claim, first, last in _in_address_order(claims):
-        if previous is None or _space(previous) != _space(claim):
+    for claim in sorted(claims):
+        if previous is None or previous.version != claim.version or previous.scope != claim.scope:
             farthest, reach = None, -1
-        elif previous.network == claim.network:
+        elif previous.first == claim.first and previous.end == claim.end:
             _report_pair(previous, claim, findings)
-        elif farthest is not None and first <= reach:
+        elif farthest is not None and claim.first <= reach:
             _report_pair(farthest, claim, findings)
-        if last > reach:
-            farthest, reach = claim, last
+        if -claim.end > reach:
+            farthest, reach = claim, -claim.end
         previous = claim
-
-
-def _space(claim: Claim) -> tuple[int, str]:
-    return claim.network.version, claim.scope
-
-
-def _in_address_order(claims: Iterable[Claim]) -> Iterable[tuple[Claim, int, int]]:
-    spans = [(claim, *bounds(claim.network)) for claim in claims]
-    return sorted(spans, key=lambda s: (*_space(s[0]), s[1], -s[2], s[0].origin))
 
 
 def _report_pair(a: Claim, b: Claim, findings: Findings) -> None:
     first, second = sorted((a, b), key=lambda claim: claim.origin)
     other = f"{first.owner} ({first.origin})"
-    if a.network == b.network:
+    if (a.first, a.end) == (b.first, b.end):
         findings.report("address-twice", second.origin, f"{second} of {second.owner} is also owned by {other}")
     else:
         message = f"{second} of {second.owner} overlaps {first} of {other}"

@@ -37,8 +37,8 @@ def with_neighbours(guests: Iterable[Guest]) -> Iterator[tuple[Guest, Interface,
 
 
 def _first_addresses(interface: Interface) -> Iterator[Address]:
-    yield from (network[0] for network in interface.ipv4)
-    yield from (network[0] for network in interface.ipv6)
+    yield from (network.network_address for network in interface.ipv4)
+    yield from (network.network_address for network in interface.ipv6)
 
 
 def unmentioned(guest: Guest, live: Live) -> Iterator[Nic]:

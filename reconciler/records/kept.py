@@ -18,7 +18,7 @@ def read_kept(folder: Path, key: str) -> bytes | None:
     try:
         if not _is_ours_alone(folder.lstat()):
             return None
-        descriptor = os.open(folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or not _is_ours_alone(found):
@@ -49,7 +49,9 @@ def write_kept(folder: Path, key: str, body: bytes, most: int) -> None:
 
 
 def _head(key: str, body: bytes) -> bytes:
-    return sha256(key.encode() + body).hexdigest().encode()
+    digest = sha256(key.encode())
+    digest.update(body)
+    return digest.hexdigest().encode()
 
 
 def _is_ours_alone(found: os.stat_result) -> bool:

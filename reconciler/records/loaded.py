@@ -20,10 +20,9 @@ def read_loaded(var: Path, key: str) -> Desired | None:
     """The site of that key, or None where there is no entry that can be trusted."""
     body = read_kept(_folder(var), key)
     try:
-        site = from_plain(json.loads(body)) if body is not None else None
+        return from_plain(Desired, json.loads(body)) if body is not None else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return site if isinstance(site, Desired) else None
 
 
 def write_loaded(var: Path, key: str, site: Desired) -> None:

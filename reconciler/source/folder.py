@@ -66,8 +66,8 @@ def _names(site: Path, folder: str) -> Iterator[str]:
 
 def _content(path: str, name: str) -> bytes | Oddity:
     """Opened once: what is looked at is what is read, whatever takes its place meanwhile."""
-    if name != (shown := printable(name)):
-        return _oddity(shown, "odd-file", "the name holds characters that cannot be seen")
+    if not name.isprintable():
+        return _oddity(printable(name), "odd-file", "the name holds characters that cannot be seen")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:

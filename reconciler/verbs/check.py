@@ -38,7 +38,7 @@ def check(arguments: Arguments) -> int:
     files, source = found.files, found.commit
     mending = _fix(arguments, settings, files) if arguments.fix else None
     files = {**files, **mending.files} if mending else files
-    desired, problems = examine(files, source, found.odd)
+    desired, problems = examine(files, source, found.odd, app.memory_of(settings))
     proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
     judged = app.filter_coverage(desired) if desired and has_scapy() else ()
     if arguments.output == "junit":

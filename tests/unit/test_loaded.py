@@ -52,7 +52,7 @@ def test_a_kept_site_is_the_loaded_one_to_the_last_warning(folder: Path) -> None
     shared = {path: content for path, content in read_folder(EXAMPLE).items() if path.startswith("filters/")}
     own = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     site = load({"site.yaml": SITE, **shared, **own}, "a commit")
-    again = from_plain(json.loads(json.dumps(to_plain(site))))
+    again = from_plain(Desired, json.loads(json.dumps(to_plain(site))))
     assert again == site
     assert again.warnings == site.warnings
     assert repr(again) == repr(site)
@@ -61,10 +61,10 @@ def test_a_kept_site_is_the_loaded_one_to_the_last_warning(folder: Path) -> None
 def test_windows_are_kept_and_a_zone_that_left_the_machine_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     site = load({"site.yaml": POLICY.encode()})
     plain = to_plain(site)
-    assert from_plain(plain) == site
+    assert from_plain(Desired, plain) == site
     assert "Asia/Tokyo" in json.dumps(plain)
     with pytest.raises((KeyError, ValueError)):
-        from_plain(json.loads(json.dumps(plain).replace("Asia/Tokyo", "Asia/Nowhere")))
+        from_plain(Desired, json.loads(json.dumps(plain).replace("Asia/Tokyo", "Asia/Nowhere")))
 
 
 def test_an_entry_is_for_its_owner_alone(kept: tuple[str, Desired, Path], var: Path) -> None:
