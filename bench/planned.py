@@ -3,10 +3,12 @@
     python -m bench.planned SITE CHANGED
 
 So many guests of the site get another address; they run, all others are defined. Prints JSON: seconds of each phase.
+Garbage is looked for as seldom as in a verb's own process.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -16,6 +18,7 @@ from typing import TypeVar
 
 from bench.hosts import NAME, REFERENCE
 from bench.sites import big_guest
+from reconciler.cli import OBJECTS_BETWEEN_COLLECTIONS
 from reconciler.diff import diff
 from reconciler.domain.parse import parse_nics
 from reconciler.host.memory import MemoryHost
@@ -77,4 +80,5 @@ def main(site: Path, changed: int) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -15,7 +15,7 @@ from reconciler import __version__
 from reconciler.errors import ReconcilerError, SiteError, UsageError
 
 EXIT_FAILED, EXIT_DIFF_ERROR = 1, 2
-_OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
+OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 
 
 class Verb(NamedTuple):
@@ -51,7 +51,7 @@ VERBS = {
 
 def command() -> int:
     """One verb as a process, which lives too briefly to look often for garbage, or at all when it ends."""
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     code = main()
     gc.freeze()
     return code

@@ -329,13 +329,24 @@ def _fields(name: str, layer: Layer, desired: Tree, actual: Tree) -> Iterator[Dr
         return
     from deepdiff import DeepDiff
 
-    compared = DeepDiff(actual, desired, view="tree", threshold_to_diff_deeper=0)
+    compared = DeepDiff(*_differing(actual, desired), view="tree", threshold_to_diff_deeper=0)
     levels = {_path(level): level for kind in compared.values() for level in map(_field_level, kind)}
     for path, level in levels.items():
         wanted, found = _plain(level.t2), _plain(level.t1)
         if path == "entries":
             wanted, found = _only_differing(wanted, found)
         yield Drift(name, path, layer, wanted, found)
+
+
+def _differing(one: Tree, other: Tree) -> tuple[Tree, Tree]:
+    """Two trees without what both have alike: DeepDiff takes longest to find that nothing is there to be found."""
+    alike = {key for key in one.keys() & other.keys() if one[key] == other[key]}
+    left = {key: value for key, value in one.items() if key not in alike}
+    right = {key: value for key, value in other.items() if key not in alike}
+    for key in left.keys() & right.keys():
+        if isinstance(left[key], dict) and isinstance(right[key], dict):
+            left[key], right[key] = _differing(left[key], right[key])
+    return left, right
 
 
 def _field_level(level: Any) -> Any:

@@ -12,8 +12,10 @@ def match_nics(macs: Iterable[str], nics: tuple[Nic, ...]) -> Mapping[str, Nic]:
 
     Interfaces are known by their MAC. When exactly one is left on each side, its MAC was changed.
     """
-    by_mac = {nic.mac: nic for nic in nics}
     wanted = tuple(dict.fromkeys(macs))
+    if len(wanted) == len(nics) and all(nic.mac == mac for nic, mac in zip(nics, wanted, strict=True)):
+        return dict(zip(wanted, nics, strict=True))
+    by_mac = {nic.mac: nic for nic in nics}
     found = {mac: by_mac[mac] for mac in wanted if mac in by_mac}
     missing = [mac for mac in wanted if mac not in found]
     left = [nic for nic in nics if nic.mac not in found]

@@ -48,7 +48,9 @@ def set_filterref(xml: str, mac: str, filterref: FilterRef | None) -> str:
 
 def set_mac(xml: str, mac: str, wanted: str) -> str:
     """The guest's XML with another MAC for one interface. Errors as `set_filterref`."""
-    return _set_attribute(xml, mac, "mac", "address", wanted) if canonical_mac(mac) != canonical_mac(wanted) else xml
+    if mac == wanted or canonical_mac(mac) == canonical_mac(wanted):
+        return xml
+    return _set_attribute(xml, mac, "mac", "address", wanted)
 
 
 def set_bridge(xml: str, mac: str, bridge: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from reconciler.model.origin import Origin
 
@@ -14,7 +15,7 @@ Parameters = tuple[tuple[str, str], ...]
 
 def canonical_parameters(parameters: Iterable[tuple[str, str]]) -> Parameters:
     """Sort by name as libvirt prints them; values of one name keep their order, duplicates stay."""
-    return tuple(sorted(parameters, key=lambda parameter: parameter[0]))
+    return tuple(sorted(parameters, key=itemgetter(0)))
 
 
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_]*", re.ASCII)

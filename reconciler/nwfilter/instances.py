@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.errors import ReconcilerError
 from reconciler.model.filter import FilterRef, NwFilter, Parameters, Rule
@@ -15,6 +16,7 @@ from reconciler.nwfilter.protocols import ETHERNET_PROTOCOLS, PROTOCOLS
 from reconciler.nwfilter.variables import Lookup, Variable, find_loop, parse_variable
 
 Variables = Mapping[str, tuple[str, ...]]
+_MOST_KEPT = 16_384
 
 
 class CannotInstantiate(ReconcilerError):
@@ -124,6 +126,7 @@ def _filled(text: str, negated: bool, chosen: Mapping[Variable, str]) -> Value:
     return Value(chosen[variable] if variable else text, negated, variable is not None)
 
 
+@lru_cache(maxsize=_MOST_KEPT)
 def _written(rule: Rule) -> tuple[tuple[str, str, bool], ...]:
     """Attributes in the order of libvirt's tables, in which it meets their variables."""
     if not rule.matches:
@@ -132,6 +135,7 @@ def _written(rule: Rule) -> tuple[tuple[str, str, bool], ...]:
     return tuple((name, *values[name]) for name in PROTOCOLS[rule.matches[0].protocol] if name in values)
 
 
+@lru_cache(maxsize=_MOST_KEPT)
 def _accesses(rule: Rule) -> tuple[Variable, ...]:
     found = (parse_variable(text) for name, text, _ in _written(rule) if text.startswith("$"))
     return tuple(dict.fromkeys(variable for variable in found if variable))

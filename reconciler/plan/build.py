@@ -16,7 +16,7 @@ from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired
 from reconciler.nwfilter.stock import STOCK_FILTERS
 from reconciler.plan.allowance import allowed_disruption
-from reconciler.plan.filters import FilterPlan, lost_first, on_copies, plan_filters, prune_steps
+from reconciler.plan.filters import FilterPlan, Wanted, lost_first, on_copies, plan_filters, prune_steps, wanted_on
 from reconciler.plan.ground import Ground
 from reconciler.plan.guests import guest_steps
 from reconciler.plan.handover import with_hand_overs
@@ -51,15 +51,17 @@ def make_plan(
     rates = rates or Rates()
     most = allowed_disruption(desired.policy, now, allow)
     owed = tuple(owed)
-    plan, waiting = _plan(desired, live, host, most, rates, holds, owed)
+    wanted = wanted_on(desired, live, host)
+    plan, waiting = _plan(desired, live, host, wanted, most, rates, holds, owed)
     stuck = on_copies((id.removeprefix("filter:") for id in waiting if id.startswith("filter:")), live)
-    return _plan(desired, live, host, most, rates, holds, owed, stuck)[0] if stuck else plan
+    return _plan(desired, live, host, wanted, most, rates, holds, owed, stuck)[0] if stuck else plan
 
 
 def _plan(
     desired: Desired,
     live: Live,
     host: str,
+    wanted: Wanted,
     most: Disruption,
     rates: Rates,
     holds: Holds,
@@ -68,9 +70,9 @@ def _plan(
 ) -> tuple[Plan, frozenset[str]]:
     """The plan, and the ids of its steps that wait."""
     reach = Reach(live)
-    filters = plan_filters(desired, live, host, most, rates, back)
-    ground = Ground(desired, live, host, filters.redefined, reach, rates, most)
-    steps = _all_steps(filters, ground, owed, reach)
+    filters = plan_filters(desired, live, host, wanted, most, rates, back)
+    ground = Ground(desired, live, host, wanted.tolerated, filters.redefined, reach, rates, most)
+    steps = _all_steps(filters, ground, wanted, owed, reach)
     refusals = Refusals(steps, filters, ground, reach, most, holds)
     held = held_back(steps, lambda step: refusals.of(step) is not None, bonds(steps, filters))
     waits = tuple(refusals.waiting(step) for step in steps if step.id in held)
@@ -81,14 +83,16 @@ def _plan(
     return replace(plan, digest=digest(plan)), frozenset(held)
 
 
-def _all_steps(filters: FilterPlan, ground: Ground, owed: Iterable[str], reach: Reach) -> tuple[Step, ...]:
+def _all_steps(
+    filters: FilterPlan, ground: Ground, wanted: Wanted, owed: Iterable[str], reach: Reach
+) -> tuple[Step, ...]:
     desired, live, host = ground.desired, ground.live, ground.host
     guests = tuple(filters.follow(step) for step in guest_steps(ground))
     changes = with_owed((*filters.steps, *guests), owed, ground)
     changes = tuple(following(changes, filters.ready, filters.rollout))
     changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
     changes = starts_last(one_after_another(changes, desired.guests, desired.policy.max_down))
-    return lost_first((*changes, *prune_steps(desired, live, host, changes)), reach)
+    return lost_first((*changes, *prune_steps(desired, live, wanted, changes, reach)), reach)
 
 
 def bonds(steps: tuple[Step, ...], filters: FilterPlan) -> tuple[frozenset[str], ...]:

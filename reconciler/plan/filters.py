@@ -44,11 +44,33 @@ class FilterPlan:
         return replace(step, after=tuple(aliases.get(id, id) for id in step.after)) if aliases else step
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The filters that a site wants on a host, made once for all parts of a plan: a site has a guard for every NIC.
+
+    `tolerated` are the same as its ignored differences leave them.
+    """
+
+    of_site: tuple[NwFilter, ...]
+    tolerated: tuple[NwFilter, ...]
+
+
+def wanted_on(desired: Desired, live: Live, host: str) -> Wanted:
+    of_site = wanted_filters(desired, host)
+    return Wanted(of_site, Tolerance(desired.ignore).filters(of_site, live))
+
+
 def plan_filters(
-    desired: Desired, live: Live, host: str, most: Disruption, rates: Rates, back: Iterable[str] = ()
+    desired: Desired,
+    live: Live,
+    host: str,
+    all_wanted: Wanted,
+    most: Disruption,
+    rates: Rates,
+    back: Iterable[str] = (),
 ) -> FilterPlan:
     """Steps of all filters. Guards of `back` leave the copies on which a cut roll-out left them before all else."""
-    wanted = (*Tolerance(desired.ignore).filters(wanted_filters(desired, host), live), *_restored(desired, live, host))
+    wanted = (*all_wanted.tolerated, *_restored(all_wanted, live))
     shared_names = {definition.name for definition in desired.filters}
     shared = tuple(definition for definition in wanted if definition.name in shared_names)
     ready = readied(desired, live, host, {definition.name: definition for definition in wanted}, rates)
@@ -72,10 +94,10 @@ def plan_filters(
     return replace(plan, steps=tuple(plan.follow(step) for step in steps))
 
 
-def _restored(desired: Desired, live: Live, host: str) -> Iterator[NwFilter]:
+def _restored(all_wanted: Wanted, live: Live) -> Iterator[NwFilter]:
     """Guards that the site has no more, and that an interrupted roll-out left with copies: with the originals again."""
     originals = _originals(live)
-    wanted = {definition.name for definition in wanted_filters(desired, host)} if originals else set()
+    wanted = {definition.name for definition in all_wanted.of_site} if originals else set()
     for held in live.filters if originals else ():
         definition = held.definition
         if held.owned and definition.name not in wanted and not originals.keys().isdisjoint(definition.references):
@@ -183,13 +205,14 @@ def lost_first(steps: tuple[Step, ...], reach: Reach) -> tuple[Step, ...]:
     return tuple(placed(step) for step in steps) if lost else steps
 
 
-def prune_steps(desired: Desired, live: Live, host: str, changes: tuple[Step, ...]) -> Iterator[Step]:
+def prune_steps(
+    desired: Desired, live: Live, all_wanted: Wanted, changes: tuple[Step, ...], reach: Reach
+) -> Iterator[Step]:
     """What the site has no more, where it says so; and copies that an interrupted roll-out left behind."""
-    reach = Reach(live)
     before = tuple(step.id for step in changes)
     dropped = {step.action.name for step in changes if isinstance(step.action, UndefineFilter)}
     stopped = {step.action.guest for step in changes if isinstance(step.action, ShutDownGuest)}
-    for name in sorted(_orphans(desired, live, host, reach, stopped) - dropped):
+    for name in sorted(_orphans(desired, live, all_wanted, reach, stopped) - dropped):
         held = live.filter(name)
         referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
         if held is not None:
@@ -212,9 +235,9 @@ def _releasing(copy: str, live: Live, changes: tuple[Step, ...]) -> tuple[str, .
 _PRUNED = "it carries our mark, and the site has it no more"
 
 
-def _orphans(desired: Desired, live: Live, host: str, reach: Reach, stopped: set[str]) -> frozenset[str]:
-    of_site = {definition.name: definition for definition in wanted_filters(desired, host)}
-    wanted = of_site | {definition.name: definition for definition in _restored(desired, live, host)}
+def _orphans(desired: Desired, live: Live, all_wanted: Wanted, reach: Reach, stopped: set[str]) -> frozenset[str]:
+    of_site = {definition.name: definition for definition in all_wanted.of_site}
+    wanted = of_site | {definition.name: definition for definition in _restored(all_wanted, live)}
     gone = frozenset(
         f.definition.name
         for f in live.filters

@@ -15,7 +15,6 @@ from reconciler.model.site import Desired
 from reconciler.nwfilter.installed import Installed
 from reconciler.nwfilter.tolerance import Tolerance
 from reconciler.nwfilter.variables import closure
-from reconciler.nwfilter.wanted import wanted_filters
 from reconciler.plan.rates import Rates
 from reconciler.plan.reach import Reach
 
@@ -25,7 +24,8 @@ BY_HAND = "this version does not; do it by hand"
 class Ground:
     """One plan's inputs, and what has to wait because this version cannot do it.
 
-    `redefined` are the filters that a step defines, and whether libvirt then rebuilds ports.
+    `wanted` are the site's filters as its ignored differences leave them. `redefined` are those that a step defines,
+    and whether libvirt then rebuilds ports.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Ground:
         desired: Desired,
         live: Live,
         host: str,
+        wanted: Iterable[NwFilter],
         redefined: Mapping[str, bool],
         reach: Reach,
         rates: Rates,
@@ -47,7 +48,6 @@ class Ground:
         self.installed = Installed(live.kernel)
         self._redefined = redefined
         self._reach = reach
-        wanted = self.tolerance.filters(wanted_filters(desired, host), live)
         self._known: dict[str, NwFilter] = {f.definition.name: f.definition for f in live.filters}
         self._known |= {definition.name: definition for definition in wanted}
         self._waiting: dict[Waiting, None] = {}

@@ -45,10 +45,13 @@ class Holder:
 
 
 def owners(steps: Iterable[Step], desired: Desired, live: Live, host: str) -> Iterator[Owner]:
+    """Of interfaces that some step changes: nobody waits for the others, and they wait for nobody."""
     planned = {step.id for step in steps}
     for guest in desired.guests_on(host):
         domain = live.domain(guest.name)
         for interface in guest.interfaces:
+            if not any(_own_steps(guest, interface, planned, has_to_stop=True)):
+                continue
             nics = _with_mac(domain.nics, interface.mac) if domain else ()
             has = _with_mac(domain.live if domain.active else domain.persistent, interface.mac) if domain else ()
             wanted = wanted_networks(interface)

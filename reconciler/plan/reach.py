@@ -20,6 +20,7 @@ class Reach:
         self._live = live
         self._definitions = {f.definition.name: f.definition for f in live.filters}
         self._closures: dict[str, frozenset[str]] = {}
+        self._bindings: dict[str, list[Binding]] | None = None
 
     def closure(self, name: str) -> frozenset[str]:
         """A filter and all that it refers to as libvirt has them now."""
@@ -29,7 +30,12 @@ class Reach:
 
     def bindings(self, name: str) -> tuple[Binding, ...]:
         """Bindings that libvirt rebuilds when this filter changes."""
-        return tuple(b for b in self._live.bindings if name in self.closure(b.filterref.filter))
+        if self._bindings is None:
+            self._bindings = {}
+            for binding in self._live.bindings:
+                for reached in self.closure(binding.filterref.filter):
+                    self._bindings.setdefault(reached, []).append(binding)
+        return tuple(self._bindings.get(name, ()))
 
     def needed_by(
         self, name: str, desired: Desired, gone: frozenset[str], wanted: Mapping[str, NwFilter], stopped: Set[str]

@@ -49,7 +49,10 @@ class Refusals:
             **dict.fromkeys(_circles(steps), _CIRCLE),
             **{step: _kept(holder) for step, holder in kept_elsewhere(steps, *args).items()},
             **dict(_stuck(steps, filters, ground, reach)),
-            **{step: _learned(guest) for step, guest in learners(filters.steps, *args, reach, ready).items()},
+            **{
+                step: _learned(guest)
+                for step, guest in learners(filters.steps, ground.live, ground.lookup, reach, ready).items()
+            },
             **dict(_unbuildable(steps, ground)),
             **dict(_on_hold(steps, filters, ground, reach, holds)),
             **dict(_busy(steps, ground, reach)),

@@ -1,0 +1,427 @@
+"""With remembered guests every check says what it says without them, to the last byte, whatever has changed since."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sites import EXAMPLE, guest_yaml
+from sizes import examples
+
+from reconciler import app
+from reconciler.cli import main
+from reconciler.load import examination, examine, load
+from reconciler.records import guests as guests_module
+from reconciler.records.guests import KeptGuests
+from reconciler.settings import Settings
+from reconciler.source.folder import read_folder
+
+Files = dict[str, bytes]
+Edit = tuple[str, bytes | None]
+
+_PARTS = {
+    "segments": "{lan: {bridge: br0, ipv4: [10.0.0.0/24], ipv6: ['2001:db8::/48']}, dmz: {bridge: br1}}",
+    "filters": "{guest: {ipv4: plain, dual: dual, none: locked}}",
+    "defaults": "{filter: guest}",
+    "hosts": "{kvm01: {}}",
+}
+
+
+def _site(*changes: tuple[str, str, str], more: str = "") -> str:
+    """The first site with something else in one place."""
+    parts = dict(_PARTS)
+    for part, old, new in changes:
+        assert old in parts[part]
+        parts[part] = parts[part].replace(old, new)
+    return "".join(f"{part}: {text}\n" for part, text in parts.items()) + more
+
+
+SITES = (
+    _site(),
+    _site(("segments", "48']", "48'], gateways: [10.0.0.20]")),
+    _site(("segments", "br1", "br1, gateways: [10.0.0.21, 'fe80::5054:ff:fe00:116']")),
+    _site(("segments", "br1", "br0, gateways: ['fe80::5054:ff:fe00:116']")),
+    _site(("segments", "br0", "br2")),
+    _site(("segments", "0/24", "0/27")),
+    _site(("segments", "0/24", "0/23")),
+    _site(("segments", "dmz", "other")),
+    _site(("filters", "plain", "other")),
+    _site(("filters", "none: locked", "ipv6: locked")),
+    _site(("filters", "none: locked", "none: locked, roles: [router]")),
+    _site(("filters", "none: locked", "none: missing")),
+    _site(("filters", "}}", "}, plain: other}")),
+    _site(("defaults", "guest", "plain")),
+    _site(("defaults", "guest", "missing")),
+    _site(("defaults", "filter: guest", "")),
+    _site(("defaults", "}", ", attach: direct}")),
+    _site(("defaults", "}", ", attach: nonsense}")),
+    _site(("defaults", "}", ", health: [{ping: own}]}")),
+    _site(("hosts", "kvm01", "kvm02")),
+    _site(("hosts", "}}", "}, kvm02: {}}")),
+    _site(more="ignore: [{object: guest/a, field: autostart, reason: some}, {object: guest/q, field: x, reason: y}]\n"),
+    _site(more="policy: {forbid_widening: true}\n"),
+    _site(more="nonsense: 1\n"),
+    "[",
+)
+_RULE = "<rule action='accept' direction='out' priority='500'>{}</rule>"
+RULES = (
+    "<ip srcipaddr='$IP' srcipmask='$IPMASK'/>",
+    "<ip srcipaddr='$IP'/>",
+    "<ip match='no' srcipaddr='$IP'/>",
+    "<tcp srcipaddr='$IP'/>",
+    "<ip srcipaddr='$IP' dstipaddr='$EXTRA'/>",
+    "<ipv6 srcipaddr='$IPV6' srcipmask='$IPV6MASK'/>",
+    "<ip srcipaddr='$SEGMENT' srcipmask='$SEGMENTMASK'/>",
+    "<ip srcipaddr='$IP[@1]'/>",
+    "<ip nonsense='1'/>",
+    "<ip",
+)
+REFERENCES = ("", *(f"<filterref filter='{name}'/>" for name in ("plain", "other", "dual", "missing")))
+ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4/30", "10.0.0.0/29", "10.0.0.7", "10.0.1.1", "10.0.0", "::1")
+ADDRESSES6 = ("2001:db8::1", "2001:db8::2", "2001:db8::/64", "fe80::1", "2001:db9::1", "10.0.0.1")
+NAMES = ("a", "b", "c", "A", "d")
+MACS = ("52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03", "52:55:00:00:00:01", "53:54:00:00:00:01")
+WHOLE = {
+    "hosts": ("[kvm01]", "[kvm02, kvm01]", "[kvm01, kvm01]", "[nowhere]"),
+    "power": ("running", "sideways"),
+    "autostart": ("true", "yes please"),
+    "group": ("pair",),
+    "hold": ("true",),
+    "health": ("[{ping: own}]", "[{tcp: '10.0.0.2:22'}]", "[{agent: true, ping: own}]"),
+}
+OF_NIC = {
+    "segment": ("lan", "dmz", "nowhere"),
+    "bridge": ("br0", "br1"),
+    "filter": ("guest", "plain", "other", "missing", "clean-traffic"),
+    "link_local": ("none", "'fe80::1'", "'fe80::5054:ff:fe00:1'"),
+    "parameters": ("{EXTRA: 10.0.0.9}", "{EXTRA: [10.0.0.9, 10.0.0.8]}", "{EXTRA: word}", "{IP: 10.0.0.9}"),
+    "attach": ("guard", "direct"),
+}
+
+
+def _some(fields: dict[str, tuple[str, ...]]) -> st.SearchStrategy[dict[str, str]]:
+    return st.fixed_dictionaries({}, optional={name: st.sampled_from(words) for name, words in fields.items()})
+
+
+def _addresses(words: tuple[str, ...]) -> st.SearchStrategy[str]:
+    listed = st.lists(st.sampled_from(words), min_size=1, max_size=3).map(lambda each: "[" + ", ".join(each) + "]")
+    return st.just("none") | listed
+
+
+_FEW = st.sampled_from(({}, {}, {}, {"segment": "lan"}))
+_NIC = st.builds(
+    lambda mac, four, six, more: {"mac": f"'{mac}'", "ipv4": four, "ipv6": six, **more},
+    st.sampled_from(MACS),
+    _addresses(ADDRESSES[:4]) | _addresses(ADDRESSES),
+    st.just("none") | _addresses(ADDRESSES6),
+    _FEW | _some(OF_NIC),
+)
+
+
+def _guest(name: str, whole: dict[str, str], nics: list[dict[str, str]], comment: str) -> bytes:
+    lines = [comment, f"name: {name}", *(f"{field}: {value}" for field, value in whole.items()), "interfaces:"]
+    for nic in nics:
+        lines += [
+            f"  {'-' if number == 0 else ' '} {name}: {value}" for number, (name, value) in enumerate(nic.items())
+        ]
+    return "\n".join(lines).encode()
+
+
+@st.composite
+def _guest_edits(draw: st.DrawFn) -> Edit:
+    stem = draw(st.sampled_from(NAMES))
+    name = draw(st.sampled_from((stem, stem, stem, stem, *NAMES)))
+    whole = draw(st.just({}) | _some(WHOLE))
+    nics = draw(st.lists(_NIC, min_size=1, max_size=2))
+    return f"guests/{stem}.yaml", _guest(name, whole, nics, draw(st.sampled_from(("", "#"))))
+
+
+def _filter(name: str, rules: list[str], reference: str) -> bytes:
+    inner = "".join(map(_RULE.format, rules)) + reference
+    return f"<filter name='{name}' chain='root'>{inner}</filter>".encode()
+
+
+@st.composite
+def _filter_edits(draw: st.DrawFn) -> Edit:
+    stem = draw(st.sampled_from(("plain", "other", "dual")))
+    rules = draw(st.lists(st.sampled_from(RULES[:4]) | st.sampled_from(RULES), max_size=2))
+    name = draw(st.sampled_from((stem, stem, stem, "misnamed")))
+    return f"filters/{stem}.xml", _filter(name, rules, draw(st.sampled_from(REFERENCES)))
+
+
+EDITS: st.SearchStrategy[Edit] = st.one_of(
+    _guest_edits(),
+    _guest_edits(),
+    _filter_edits(),
+    st.tuples(st.just("site.yaml"), st.sampled_from(SITES).map(str.encode)),
+    st.tuples(st.sampled_from([f"guests/{name}.yaml" for name in NAMES]), st.none()),
+    st.tuples(st.sampled_from(["filters/other.xml", "guests/deep/x.yaml", "guests/x.yml"]), st.none() | st.just(b"x")),
+)
+
+
+def _start() -> Files:
+    """Every guest of it is valid, and has to be remembered."""
+    files = {"site.yaml": SITES[0].encode()}
+    files |= {f"filters/{name}.xml": _filter(name, [RULES[0]], "") for name in ("plain", "other")}
+    files |= {
+        "filters/dual.xml": _filter("dual", [RULES[0], RULES[5]], ""),
+        "filters/locked.xml": _filter("locked", [], ""),
+    }
+    for number, name in enumerate(NAMES[:3]):
+        nic = {"mac": f"'{MACS[number]}'", "segment": "lan", "ipv4": f"[{ADDRESSES[number]}]", "ipv6": "none"}
+        files[f"guests/{name}.yaml"] = _guest(name, {}, [nic], "")
+    return files
+
+
+def _edited(files: Files, edit: Edit) -> Files:
+    path, content = edit
+    rest = {name: found for name, found in files.items() if name != path}
+    return rest if content is None else {**rest, path: content}
+
+
+@given(st.lists(EDITS, min_size=1, max_size=8))
+@settings(max_examples=examples(150, 10000))
+def test_whatever_changes_the_answer_is_that_of_a_check_without_memory(edits: list[Edit]) -> None:
+    with tempfile.TemporaryDirectory() as var, patch.object(guests_module, "key_of", _any_key):
+        files = _start()
+        for edit in [("site.yaml", files["site.yaml"]), *edits]:
+            files = _edited(files, edit)
+            for _ in range(2):
+                assert repr(examine(files, "s", (), KeptGuests(Path(var), "s"))) == repr(examine(files, "s")), edit
+
+
+def _any_key(*_: object) -> str:
+    return "0" * 64
+
+
+def _all_kinds() -> Files:
+    """A guest for each way to depend on a site and on a filter; which of them are valid depends on both."""
+    files = _start()
+    addresses = (("[10.0.0.{}]", "none"), ("[10.0.0.{}]", "['2001:db8::{}']"), ("none", "none"))
+    words: tuple[dict[str, str], ...] = ({}, {"hosts": "[kvm01]"}, {"health": "[{agent: true}]"})
+    kinds = itertools.product(("", "lan", "dmz"), ("", "guest", "plain"), addresses, words)
+    for number, (segment, filter, (ipv4, ipv6), whole) in enumerate(kinds, start=10):
+        own = {"mac": f"'52:54:00:00:01:{number:02x}'", "ipv4": ipv4.format(number), "ipv6": ipv6.format(number)}
+        nic = own | ({"segment": segment} if segment else {}) | ({"filter": filter} if filter else {})
+        files[f"guests/g{number}.yaml"] = _guest(f"g{number}", whole, [nic], "")
+    return files
+
+
+GROUNDS: list[Edit] = [
+    *(("site.yaml", text.encode()) for text in SITES),
+    *(("filters/plain.xml", _filter("plain", [rule], "")) for rule in RULES),
+    *(("filters/plain.xml", _filter("plain", [RULES[0], rule], "")) for rule in RULES),
+    *(("filters/plain.xml", _filter("plain", [RULES[0]], reference)) for reference in REFERENCES),
+    ("filters/plain.xml", None),
+    ("guests/a.yaml", _guest("a", {}, [{"mac": "'52:54:00:00:01:0a'", "ipv4": "[10.0.0.11]", "ipv6": "none"}], "")),
+    ("guests/z.yaml", _guest("z", {}, [{"mac": "'52:54:00:00:02:0a'", "ipv4": "[10.0.0.8/29]", "ipv6": "none"}], "")),
+]
+
+
+@pytest.mark.parametrize("known", range(len(GROUNDS)))
+def test_from_every_ground_to_every_other(known: int, var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests_module, "key_of", _any_key)
+    examine(_edited(_all_kinds(), GROUNDS[known]), "s", (), KeptGuests(var, "s"))
+    for edit in GROUNDS:
+        files = _edited(_all_kinds(), edit)
+        assert repr(examine(files, "s", (), KeptGuests(var, "s", writes=False))) == repr(_without_memory(files)), edit
+
+
+@cache
+def _examined(files: tuple[tuple[str, bytes], ...]) -> object:
+    return examine(dict(files), "s")
+
+
+def _without_memory(files: Files) -> object:
+    return _examined(tuple(files.items()))
+
+
+def _written(folder: Path, files: Files) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def _said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = main(words)
+    return code, *capsys.readouterr()
+
+
+FAULTS: dict[str, Edit] = {
+    "none": ("guests/c.yaml", None),
+    "a word": ("guests/a.yaml", b"name: a\npower: sideways\ninterfaces: []\n"),
+    "a MAC twice": ("guests/d.yaml", _guest("d", {}, [{"mac": f"'{MACS[0]}'", "ipv4": "none", "ipv6": "none"}], "")),
+    "overlaps": (
+        "guests/d.yaml",
+        _guest("d", {}, [{"mac": "'52:54:00:00:00:0d'", "ipv4": "[10.0.0.0/29]", "ipv6": "none"}], ""),
+    ),
+    "a filter's warning": ("filters/plain.xml", _filter("plain", [RULES[0], RULES[3]], "")),
+    "a filter's need": ("filters/plain.xml", _filter("plain", [RULES[4]], "")),
+    "another gateway": ("site.yaml", SITES[1].encode()),
+    "no default": ("site.yaml", SITES[15].encode()),
+}
+
+
+@pytest.mark.parametrize("output", ["text", "json", "junit"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_command_says_the_same(fault: str, output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site, var = tmp_path / "site", tmp_path / "var"
+    var.mkdir()
+    warm = ["--site", str(site), "--var", str(var), "--output", output, "check"]
+    cold = ["--site", str(site), "--var", str(tmp_path / "none"), "--output", output, "check"]
+    for files in (_start(), _edited(_start(), FAULTS[fault])):
+        _written(site, files)
+        assert _said(warm, capsys) == _said(cold, capsys)
+        assert _said(warm, capsys) == _said(cold, capsys)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Path:
+    (tmp_path / "var").mkdir()
+    return tmp_path / "var"
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The guests' files that are read."""
+    paths: list[str] = []
+    real = examination._faultless_guest
+    monkeypatch.setattr(
+        examination, "_faultless_guest", lambda path, content: (paths.append(path), real(path, content))[1]
+    )
+    return paths
+
+
+def _entry(var: Path) -> Path:
+    (entry,) = (var / "guests").iterdir()
+    return entry
+
+
+def test_only_what_changed_is_read(var: Path, parsed: list[str]) -> None:
+    files = _start()
+    examine(files, "s", (), KeptGuests(var, "s"))
+    assert len(parsed) == 3
+    parsed.clear()
+    twin = {"mac": f"'{MACS[1]}'", "ipv4": "none", "ipv6": "none"}
+    changes: list[tuple[Edit, list[str]]] = [
+        (("guests/README.md", b"nothing"), []),
+        (("guests/b.yaml", files["guests/b.yaml"] + b"\n"), ["guests/b.yaml"]),
+        (("guests/0.yaml", _guest("0", {}, [twin], "")), ["guests/0.yaml", "guests/b.yaml"]),
+        (("filters/plain.xml", _filter("plain", [RULES[0], RULES[0]], "")), []),
+        (("site.yaml", files["site.yaml"] + b"policy: {max_down: 2}\n"), []),
+        (("site.yaml", SITES[1].encode()), ["guests/a.yaml", "guests/b.yaml", "guests/c.yaml"]),
+    ]
+    for edit, expected in changes:
+        changed = _edited(files, edit)
+        examine(changed, "s", (), KeptGuests(var, "s"))
+        assert sorted(parsed) == sorted(expected), edit
+        parsed.clear()
+        examine(files, "s", (), KeptGuests(var, "s"))
+        parsed.clear()
+
+
+def test_a_commit_that_is_loaded_reads_only_what_changed(var: Path, tmp_path: Path, parsed: list[str]) -> None:
+    site = tmp_path / "site"
+    files = _start()
+    for number in range(2):
+        _written(site, _edited(files, ("guests/b.yaml", files["guests/b.yaml"] + b"\n" * number)))
+        found = app.load_site(Settings(site=site, var=var))
+        assert repr(found) == repr(load(read_folder(site), str(site)))
+    assert parsed[6:7] == ["guests/b.yaml"]
+    assert len(parsed) == 3 + 3 + 1 + 3
+
+
+def _foreign(entry: Path) -> None:
+    name, _, part = entry.read_bytes().partition(b"\n")[2].partition(b" ")
+    body = name + b' ["Popen"]' + part[:0]
+    entry.write_bytes(sha256(entry.name.encode() + body).hexdigest().encode() + b"\n" + body)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda entry: entry.write_bytes(entry.read_bytes()[:-100]),
+    "empty": lambda entry: entry.write_bytes(b""),
+    "tampered": lambda entry: entry.write_bytes(entry.read_bytes().replace(b"52:54:00", b"52:54:01")),
+    "of no guest": _foreign,
+    "a link": lambda entry: (entry.rename(entry.with_name("elsewhere")), entry.symlink_to("elsewhere")),
+    "others may write": lambda entry: entry.chmod(0o620),
+    "others may read": lambda entry: entry.chmod(0o644),
+    "others may write the folder": lambda entry: entry.parent.chmod(0o770),
+    "a folder": lambda entry: (entry.unlink(), entry.mkdir(mode=0o700)),
+    "a pipe": lambda entry: (entry.unlink(), os.mkfifo(entry, 0o600)),
+}
+if os.geteuid() == 0:
+    DAMAGES["somebody else's"] = lambda entry: os.chown(entry, 65534, 65534)
+    DAMAGES["in somebody else's folder"] = lambda entry: os.chown(entry.parent, 65534, 65534)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_entry_that_cannot_be_trusted_is_none(var: Path, damage: str) -> None:
+    files = _start()
+    examine(files, "s", (), KeptGuests(var, "s"))
+    assert len(KeptGuests(var, "s").recall(files)) == 3
+    DAMAGES[damage](_entry(var))
+    assert not KeptGuests(var, "s").recall(files)
+    assert repr(examine(files, "s", (), KeptGuests(var, "s"))) == repr(examine(files, "s"))
+
+
+def test_guests_that_are_gone_are_forgotten(var: Path) -> None:
+    sizes = []
+    for number in range(5):
+        files = {**_start(), f"guests/g{number}.yaml": guest_yaml(f"g{number}", 9, ipv4=f"[10.0.0.{90 + number}]")}
+        assert examine(files, "s", (), KeptGuests(var, "s"))[0]
+        sizes.append(_entry(var).stat().st_size)
+        assert len(KeptGuests(var, "s").recall(files)) == 4
+    assert max(sizes) == min(sizes)
+    for number in range(6):
+        examine(_start(), "s", (), KeptGuests(var, f"place {number}"))
+    assert len(list((var / "guests").iterdir())) == 4
+
+
+def test_where_nothing_can_be_kept_nothing_fails(var: Path, tmp_path: Path) -> None:
+    files = _start()
+    expected = repr(examine(files, "s"))
+    for folder in (tmp_path / "none", Path("/proc/nowhere"), Path("/dev/null")):
+        assert repr(examine(files, "s", (), KeptGuests(folder, "s"))) == expected
+        assert not (folder / "guests").exists()
+    (var / "guests").write_text("a file where the folder should be")
+    assert repr(examine(files, "s", (), KeptGuests(var, "s"))) == expected
+
+
+def test_a_base_is_read_with_what_is_known_and_leaves_it(var: Path) -> None:
+    files = _start()
+    examine(files, "s", (), KeptGuests(var, "s"))
+    before = _entry(var).read_bytes()
+    base = _edited(files, ("guests/a.yaml", None))
+    assert repr(examine(base, "s", (), KeptGuests(var, "s", writes=False))) == repr(examine(base, "s"))
+    assert _entry(var).read_bytes() == before
+
+
+def test_another_program_or_place_knows_nothing(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = _start()
+    examine(files, "s", (), KeptGuests(var, "s"))
+    assert not KeptGuests(var, "elsewhere").recall(files)
+    monkeypatch.setattr(guests_module, "key_of", lambda *_: "0" * 64)
+    assert not KeptGuests(var, "s").recall(files)
+
+
+def test_the_example_is_remembered_whole(var: Path) -> None:
+    files = read_folder(EXAMPLE)
+    first = examine(files, "s", (), KeptGuests(var, "s"))
+    guests = {path for path in files if path.startswith("guests/")}
+    assert KeptGuests(var, "s").recall(files).keys() == guests
+    assert repr(examine(files, "s", (), KeptGuests(var, "s"))) == repr(first) == repr(examine(files, "s"))
+    assert b"Popen" not in _entry(var).read_bytes()
+    assert all(json.loads(line.partition(b" ")[2]) for line in _entry(var).read_bytes().splitlines()[1:])
