@@ -35,6 +35,7 @@ def _of(guests: int, options: Options) -> Table:
 def _ways(made: Host) -> dict[str, Way]:
     return {
         ways.OURS: ways.our_diff(made),
+        ways.ANEW: ways.diff_anew(made),
         ways.FIRST: ways.first_diff(made),
         ways.FLOOR: ways.loop(made, ways.WITH_LXML),
         ways.BARE: ways.loop(made, ways.WITHOUT_LXML),

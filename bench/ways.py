@@ -8,7 +8,7 @@ import sys
 from bench.hosts import Host
 from bench.measure import Sample, Way, beside_daemon, process
 
-OURS, FIRST = "reconciler diff", "reconciler diff, first of a site"
+OURS, ANEW, FIRST = "reconciler diff", "reconciler diff, host looked at anew", "reconciler diff, first of a site"
 FLOOR, BARE = "bare loop with lxml", "bare loop"
 FED, EACH = "one virsh fed on stdin", "virsh for each object"
 START = "Python that imports the binding"
@@ -46,11 +46,20 @@ def our_diff(host: Host) -> Way:
     return _beside(host, host.ours("diff"))
 
 
-def first_diff(host: Host) -> Way:
-    """Without the site that an earlier run has kept."""
+def diff_anew(host: Host) -> Way:
+    """Without what an earlier run has agreed on: every answer of the host is understood again."""
+    return _without(host, "agreed")
 
+
+def first_diff(host: Host) -> Way:
+    """Without anything that an earlier run has kept."""
+    return _without(host, "agreed", "loaded", "guests")
+
+
+def _without(host: Host, *kept: str) -> Way:
     def first() -> Sample:
-        shutil.rmtree(host.var / "loaded", ignore_errors=True)
+        for folder in kept:
+            shutil.rmtree(host.var / folder, ignore_errors=True)
         return process(host.ours("diff"))
 
     return beside_daemon(host.lab.daemon_pid, first)
