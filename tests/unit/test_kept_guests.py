@@ -23,6 +23,8 @@ from sizes import examples
 from reconciler import app
 from reconciler.cli import main
 from reconciler.load import examination, examine, load
+from reconciler.model.problem import Problem
+from reconciler.model.site import Desired
 from reconciler.records import guests as guests_module
 from reconciler.records.guests import KeptGuests
 from reconciler.settings import Settings
@@ -230,7 +232,7 @@ GROUNDS: list[Edit] = [
 ]
 
 
-KNOWN = random.Random(20261125).sample(range(len(GROUNDS)), examples(8, len(GROUNDS)))
+KNOWN = random.Random(20261125).sample(range(len(GROUNDS)), examples(5, len(GROUNDS)))
 
 
 @pytest.mark.parametrize("known", KNOWN)
@@ -239,15 +241,19 @@ def test_from_every_ground_to_every_other(known: int, var: Path, monkeypatch: py
     examine(_edited(_all_kinds(), GROUNDS[known]), "s", (), KeptGuests(var, "s"))
     for edit in GROUNDS:
         files = _edited(_all_kinds(), edit)
-        assert repr(examine(files, "s", (), KeptGuests(var, "s", writes=False))) == repr(_without_memory(files)), edit
+        faulty = {problem.origin.path for problem in _without_memory(files)[1]}
+        valid = {path: content for path, content in files.items() if path not in faulty or "guests" not in path}
+        for each in (files, valid):  # nothing is built of a site with a fault
+            found = examine(each, "s", (), KeptGuests(var, "s", writes=False))
+            assert repr(found) == repr(_without_memory(each)), edit
 
 
 @cache
-def _examined(files: tuple[tuple[str, bytes], ...]) -> object:
+def _examined(files: tuple[tuple[str, bytes], ...]) -> tuple[Desired | None, tuple[Problem, ...]]:
     return examine(dict(files), "s")
 
 
-def _without_memory(files: Files) -> object:
+def _without_memory(files: Files) -> tuple[Desired | None, tuple[Problem, ...]]:
     return _examined(tuple(files.items()))
 
 
