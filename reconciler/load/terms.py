@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha256
 
-from reconciler.load.draft import GuestDraft, InterfaceDraft
+from reconciler.load.draft import InterfaceDraft
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings
 from reconciler.load.siteview import SiteView
@@ -41,9 +41,3 @@ class Terms:
         said = (self._common, segment, site.segments.get(segment or ""), name, site.filters.get(name), filter, needs)
         known = name in site.filters or filters.exists(name)
         return sha256(repr((*said, known)).encode()).hexdigest()[:32]
-
-
-def terms_of(guest: GuestDraft, terms: Terms) -> tuple[str, ...] | None:
-    """Of each interface; None where one has none."""
-    found = tuple(said for draft in guest.interfaces if (said := terms.of(draft)))
-    return found if len(found) == len(guest.interfaces) else None
