@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from reconciler.model.account import Account
 from reconciler.records.kept import read_kept, write_kept
 
-_KEPT = 4
-
 
 class Agreement(NamedTuple):
     """`facts` are plain values for JSON: what the verb that looked has found beside the agreement itself."""
@@ -32,7 +30,7 @@ def read_agreement(var: Path, key: str) -> Agreement | None:
 
 def write_agreement(var: Path, key: str, agreement: Agreement) -> None:
     body = json.dumps([*agreement.account, agreement.host, agreement.source, agreement.facts], separators=(",", ":"))
-    write_kept(_folder(var), key, body.encode(), _KEPT)
+    write_kept(_folder(var), key, body.encode())
 
 
 def _folder(var: Path) -> Path:

@@ -18,8 +18,6 @@ from reconciler.records.kept import read_kept, write_kept
 from reconciler.records.keys import key_of
 from reconciler.records.plain import from_plain, to_plain
 
-_KEPT = 4
-
 
 class KeptGuests:
     """A `Memory` below the state folder. One that does not write leaves what an examination of another site found."""
@@ -46,7 +44,7 @@ class KeptGuests:
         parts = {_name(path, files[path]): self._part(path, files[path], each) for path, each in found.items()}
         if parts != self._parts:
             lines = (name.encode() + b" " + part for name, part in parts.items())
-            write_kept(self._folder, self._key, b"\n".join(lines), _KEPT)
+            write_kept(self._folder, self._key, b"\n".join(lines))
 
     def _part(self, path: str, content: bytes, guest: Faultless) -> bytes:
         """What was recalled need not be written anew."""

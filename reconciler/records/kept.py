@@ -12,6 +12,8 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+_KEPT = 4
+
 
 def read_kept(folder: Path, key: str) -> bytes | None:
     """What is kept under that key, or None where there is no entry that can be trusted."""
@@ -29,8 +31,8 @@ def read_kept(folder: Path, key: str) -> bytes | None:
     return body if head == _head(key, body) else None
 
 
-def write_kept(folder: Path, key: str, body: bytes, most: int) -> None:
-    """Keep it, and the newest `most` of the folder. Where that cannot be done nothing is kept, nor said."""
+def write_kept(folder: Path, key: str, body: bytes) -> None:
+    """Keep it, and the newest others of the folder. Where that cannot be done nothing is kept, nor said."""
     draft = folder / f".{key}.{os.getpid()}"
     with suppress(OSError):
         if not folder.parent.is_dir():
@@ -45,7 +47,7 @@ def write_kept(folder: Path, key: str, body: bytes, most: int) -> None:
             draft.replace(folder / key)
         finally:
             draft.unlink(missing_ok=True)
-        _forget_oldest(folder, most)
+        _forget_oldest(folder)
 
 
 def _head(key: str, body: bytes) -> bytes:
@@ -58,7 +60,7 @@ def _is_ours_alone(found: os.stat_result) -> bool:
     return found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
 
 
-def _forget_oldest(folder: Path, most: int) -> None:
+def _forget_oldest(folder: Path) -> None:
     newest_first = sorted(folder.iterdir(), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
-    for path in newest_first[most:]:
+    for path in newest_first[_KEPT:]:
         path.unlink(missing_ok=True)

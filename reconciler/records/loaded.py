@@ -13,8 +13,6 @@ from reconciler.model.site import Desired
 from reconciler.records.kept import read_kept, write_kept
 from reconciler.records.plain import from_plain, to_plain
 
-_KEPT = 4
-
 
 def read_loaded(var: Path, key: str) -> Desired | None:
     """The site of that key, or None where there is no entry that can be trusted."""
@@ -28,7 +26,7 @@ def read_loaded(var: Path, key: str) -> Desired | None:
 def write_loaded(var: Path, key: str, site: Desired) -> None:
     """Keep a site that was found valid. Where that cannot be done, or there is no state folder, nothing is kept."""
     with suppress(TypeError, ValueError):
-        write_kept(_folder(var), key, json.dumps(to_plain(site), separators=(",", ":")).encode(), _KEPT)
+        write_kept(_folder(var), key, json.dumps(to_plain(site), separators=(",", ":")).encode())
 
 
 def _folder(var: Path) -> Path:
