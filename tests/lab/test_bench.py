@@ -16,6 +16,7 @@ WAYS = {
     "noop": [
         {
             "reconciler diff",
+            "reconciler diff, host looked at anew",
             "reconciler diff, first of a site",
             "bare loop with lxml",
             "bare loop",
