@@ -22,6 +22,11 @@ U = TypeVar("U")
 ANSWER_SECONDS = 30.0
 """In which libvirt answers a question."""
 
+BATCH = 25
+"""Objects that one job reads: a hand-over for each would cost more than the call."""
+
+BATCH_SECONDS = ANSWER_SECONDS + BATCH
+
 PROGRAMS_SECONDS = 300.0
 """More than the deadlines of all programs together that print a kernel's rules."""
 
@@ -38,12 +43,19 @@ class Job(Generic[T]):
     error: BaseException | None = None
 
 
-class Worker:
-    """Runs calls one after another: libvirt 9.0 can deadlock when filters are read while a binding is made."""
+@dataclass(slots=True)
+class Hang:
+    """The call that did not return, empty while all did."""
 
-    def __init__(self) -> None:
+    what: str = ""
+
+
+class Worker:
+    """Runs calls one after another. Workers that share a `hang` are asked nothing more after a call of any of them."""
+
+    def __init__(self, hang: Hang | None = None) -> None:
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
-        self._hanging = ""
+        self._hang = hang or Hang()
         threading.Thread(target=self._serve, daemon=True, name="libvirt").start()
 
     def call(self, what: str, function: Callable[[], T], seconds: float) -> T:
@@ -61,7 +73,7 @@ class Worker:
         if not job.done.is_set():
             self._refuse_behind_a_hang(job.what)
         if not job.done.wait(seconds):
-            self._hanging = job.what
+            self._hang.what = job.what
             raise HostTimeout(
                 f"libvirt did not answer within {seconds:.0f} s when asked to {job.what}; whether it was done is "
                 "unknown",
@@ -72,8 +84,8 @@ class Worker:
         return cast(T, job.result)
 
     def _refuse_behind_a_hang(self, what: str) -> None:
-        if self._hanging:
-            raise HostTimeout(f"libvirt was not asked to {what}: it still has not answered `{self._hanging}`")
+        if self._hang.what:
+            raise HostTimeout(f"libvirt was not asked to {what}: it still has not answered `{self._hang.what}`")
 
     def close(self) -> None:
         self._jobs.put(None)
@@ -88,16 +100,16 @@ class Worker:
 
 
 def begin_all(
-    workers: Iterable[Worker], objects: Sequence[T], what: str, read: Callable[[Sequence[T]], tuple[U, ...]], size: int
+    workers: Iterable[Worker], objects: Sequence[T], what: str, read: Callable[[Sequence[T]], tuple[U, ...]]
 ) -> list[Job[tuple[U, ...]]]:
-    """One job for `size` objects, a worker after the other: a hand-over for each would cost more than the call."""
-    batches = (objects[first : first + size] for first in range(0, len(objects), size))
+    """One job for each `BATCH` objects, a worker after the other."""
+    batches = (objects[first : first + BATCH] for first in range(0, len(objects), BATCH))
     return [
         worker.begin(f"read {len(batch)} {what}", partial(read, batch))
         for worker, batch in zip(cycle(workers), batches, strict=False)
     ]
 
 
-def end_all(jobs: Iterable[Job[tuple[U, ...]]], seconds: float) -> Iterator[U]:
-    """What one job gave can be looked at while the next one is waited for; each has so many seconds."""
-    return (found for job in jobs for found in job.worker.end(job, seconds))
+def end_all(jobs: Iterable[Job[tuple[U, ...]]]) -> Iterator[U]:
+    """What one job gave can be looked at while the next one is waited for."""
+    return (found for job in jobs for found in job.worker.end(job, BATCH_SECONDS))

@@ -6,7 +6,6 @@ do: nothing is listed that the daemon locks as a whole, and nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,9 +21,6 @@ from reconciler.model.account import Account
 
 if TYPE_CHECKING:
     from reconciler.host.session import Session
-
-_THREADS = 4
-_BATCH = 25
 
 
 def is_as_before(uri: str, before: Account) -> bool:
@@ -53,31 +49,27 @@ def _read(address: DaemonAddress, before: Account, answers: Answers) -> bool:
 
     from reconciler.host.session import open_session
 
-    session = open_session(address)
-    workers = [session.worker, *(Worker() for _ in range(_THREADS - 1))]
-    try:
-        _ask_libvirt(session, workers, before, answers)
-    except libvirt.libvirtError:
-        return False
-    finally:
-        for worker in workers:
-            worker.close()
+    with closing(open_session(address)) as session:
+        try:
+            _ask_libvirt(session, before, answers)
+        except libvirt.libvirtError:
+            return False
     return True
 
 
-def _ask_libvirt(session: Session, workers: Sequence[Worker], before: Account, answers: Answers) -> None:
+def _ask_libvirt(session: Session, before: Account, answers: Answers) -> None:
     from reconciler.host.reading import list_guests, read_bindings, read_filters, read_guests
 
     connection, folder = session.connection, filter_folder(proc_of(session.pid) / "root")
-    first, *others = workers
+    first, *others = session.workers
     listed = first.begin("list the guests", partial(list_guests, connection))
     bindings = first.begin("read the bindings", partial(read_bindings, connection))
     read = partial(read_filters, connection, folder)
-    filters = begin_all(others, before.filters, "filters", read, _BATCH)
+    filters = begin_all(others, before.filters, "filters", read)
     found = first.end(listed, ANSWER_SECONDS)
-    guests = begin_all(workers, found, "guests", read_guests, _BATCH)
+    guests = begin_all(session.workers, found, "guests", read_guests)
     answers.files = definition_names(folder)
     answers.bindings = first.end(bindings, ANSWER_SECONDS)
-    answers.guests = tuple(end_all(guests, ANSWER_SECONDS + _BATCH))
-    for text in end_all(filters, ANSWER_SECONDS + _BATCH):
+    answers.guests = tuple(end_all(guests))
+    for text in end_all(filters):
         answers.note(text)

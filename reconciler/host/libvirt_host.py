@@ -18,7 +18,7 @@ from reconciler.host.address import DaemonAddress, namespaces_of, network_device
 from reconciler.host.answers import Answers, FilterText
 from reconciler.host.backend import backend_of_settings
 from reconciler.host.daemons import Starter, starter
-from reconciler.host.deadline import ANSWER_SECONDS, PROGRAMS_SECONDS, Job, Worker, begin_all
+from reconciler.host.deadline import ANSWER_SECONDS, BATCH_SECONDS, PROGRAMS_SECONDS, Job, Worker, begin_all
 from reconciler.host.filter_files import write_filter_files
 from reconciler.host.filter_folder import definition_names, filter_folder
 from reconciler.host.kernel import Kernel
@@ -26,6 +26,7 @@ from reconciler.host.packaged import packaged_filters
 from reconciler.host.reading import (
     ABSENT,
     GuestState,
+    GuestTexts,
     list_guests,
     read_bindings,
     read_filters,
@@ -48,7 +49,6 @@ U = TypeVar("U")
 
 _DEADLINE_FACTOR = 5.0
 _GONE = (libvirt.VIR_ERR_RPC, libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_AUTH_FAILED)
-_BATCH = 100
 
 
 def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
@@ -70,6 +70,8 @@ class LibvirtHost:
         self._beside = Worker()
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
+        self._domains_known: dict[GuestTexts, Domain] = {}
+        self._filters_known: dict[FilterText, LiveFilter | None] = {}
         self._starter: Starter | None = None
 
     @property
@@ -94,7 +96,7 @@ class LibvirtHost:
 
     def close(self) -> None:
         """Hang up; a daemon that no longer answers is left to itself."""
-        self._session.worker.close()
+        self._session.close()
         self._beside.close()
 
     def inspect(self, filters: Iterable[str] = ()) -> Live:
@@ -115,7 +117,7 @@ class LibvirtHost:
         closed, rules = self._beside.end(begun_rules, PROGRAMS_SECONDS)
         rules = kernel.with_packets(rules) if packets else rules
         answers.devices = self.devices()
-        return Live(domains, held, bindings, rules, closed, answers.devices, answers.account())
+        return Live(domains, held, bindings, rules, closed, answers.devices, answers.account)
 
     def find_filter(self, name: str) -> LiveFilter | None:
         (text,) = self._ask(f"read the filter {name}", lambda: self._filter_texts((name,)))
@@ -176,7 +178,7 @@ class LibvirtHost:
         self._starter.restart(self._session.pid, seconds)
         ended = self._session
         self._session = open_again(self._address, seconds)
-        ended.worker.close()
+        ended.close()
 
     def devices(self) -> frozenset[str]:
         return network_devices(self._daemon)
@@ -244,18 +246,20 @@ class LibvirtHost:
 
     def _domains(self, listed: Job[tuple[tuple[Any, GuestState], ...]], answers: Answers) -> tuple[Domain, ...]:
         guests = self._end(listed, ANSWER_SECONDS)
-        found = [(texts, domain_of(texts)) for texts in self._end_all(self._begin_all(guests, "guests", read_guests))]
-        answers.guests = tuple(texts for texts, _ in found)
-        return tuple(sorted((domain for _, domain in found), key=lambda domain: domain.name))
+        known = self._domains_known
+        texts = self._end_all(self._begin_all(guests, "guests", read_guests))
+        self._domains_known = {each: known.get(each) or domain_of(each) for each in texts}
+        answers.guests = tuple(self._domains_known)
+        return tuple(sorted(self._domains_known.values(), key=lambda domain: domain.name))
 
     def _begin_all(
         self, objects: Sequence[T], what: str, read: Callable[[Sequence[T]], tuple[U, ...]]
     ) -> list[Job[tuple[U, ...]]]:
-        return begin_all([self._session.worker], objects, what, read, _BATCH)
+        return begin_all(self._session.workers, objects, what, read)
 
     def _end_all(self, jobs: Iterable[Job[tuple[U, ...]]]) -> Iterator[U]:
         """What one job gave can be looked at while the next one is waited for."""
-        return (found for job in jobs for found in self._end(job, ANSWER_SECONDS + _BATCH))
+        return (found for job in jobs for found in self._end(job, BATCH_SECONDS))
 
     def _required_domain(self, guest: str) -> Any:
         handle = self._find(f"look up the guest {guest}", lambda: self._connection.lookupByName(guest))
@@ -280,7 +284,11 @@ class LibvirtHost:
         return tuple(sorted(held, key=lambda each: each.definition.name))
 
     def _understood(self, answers: Answers, begun: list[Job[tuple[FilterText, ...]]]) -> list[LiveFilter]:
-        return [each for text in self._end_all(begun) if (each := filter_of(answers.note(text)))]
+        found = {text: self._filters_known.get(text) or filter_of(text) for text in self._end_all(begun)}
+        self._filters_known |= found
+        for text in found:
+            answers.note(text)
+        return [each for each in found.values() if each is not None]
 
     def _filter_texts(self, names: Sequence[str]) -> tuple[FilterText, ...]:
         return read_filters(self._connection, filter_folder(self._root), names)

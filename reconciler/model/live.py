@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -117,7 +118,7 @@ class LiveFilter:
 class Live:
     """One inspection of a host. `gated` are the ports that our gate holds closed, `devices` the network's devices.
 
-    `account` says what the host was asked and told, where somebody kept it.
+    `account` says what the host was asked and told, where somebody kept it; it takes a while, and few ask.
     """
 
     domains: tuple[Domain, ...] = ()
@@ -126,7 +127,7 @@ class Live:
     kernel: KernelRules = KernelRules()
     gated: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
-    account: Account | None = field(default=None, compare=False)
+    account: Callable[[], Account] | None = field(default=None, compare=False, repr=False)
 
     def domain(self, name: str) -> Domain | None:
         return self._domain_by_name.get(name)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from reconciler.errors import HostTimeout
-from reconciler.host.deadline import Worker
+from reconciler.host.deadline import Hang, Worker
 
 
 def test_what_was_begun_is_done_while_its_caller_does_something_else() -> None:
@@ -41,3 +41,15 @@ def test_after_a_call_that_hangs_nothing_more_is_asked() -> None:
     released.set()
     worker.close()
     assert "start" not in asked
+
+
+def test_after_a_call_that_hangs_nobody_else_of_its_connection_is_asked_either() -> None:
+    hang, released = Hang(), threading.Event()
+    one, other = Worker(hang), Worker(hang)
+    with pytest.raises(HostTimeout, match="asked to read a guest"):
+        other.call("read a guest", lambda: released.wait(60), 0.05)
+    with pytest.raises(HostTimeout, match="still has not answered `read a guest`"):
+        one.begin("define a filter", lambda: None)
+    released.set()
+    one.close()
+    other.close()
