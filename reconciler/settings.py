@@ -1,13 +1,17 @@
-"""What the command line, the environment and the host's configuration say together, the first that speaks wins."""
+"""What the command line, the environment and the host's configuration say together, the first that speaks wins.
+
+Every run imports this. So these are tuples, as all that is imported to find out that nothing is to be done: dataclasses
+take a tenth of such a run to be made.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from reconciler.errors import UsageError, did_you_mean
 
@@ -24,8 +28,7 @@ KEYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class GitSettings:
+class GitSettings(NamedTuple):
     """How the repository is reached, and what is demanded of a commit. All of it is the host's own word."""
 
     tags: str | None = None
@@ -42,8 +45,7 @@ class GitSettings:
     allow_rewind: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PublishSettings:
+class PublishSettings(NamedTuple):
     """Where a run's report goes: any of `TARGETS`, none by default."""
 
     targets: tuple[str, ...] = ()
@@ -53,8 +55,7 @@ class PublishSettings:
     gitlab_token: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HealthSettings:
+class HealthSettings(NamedTuple):
     """A program of this host that says whether a guest is well, and the seconds that it and the repository have.
 
     What is run is never the site's word.
@@ -64,8 +65,7 @@ class HealthSettings:
     within: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Where the daemon is, where the site is, and where state is kept. `site` None with no repository: nowhere.
 
     With `commit` the repository is not asked: the site is that of a commit which was verified before. Claims do not
@@ -78,9 +78,9 @@ class Settings:
     branch: str = "main"
     var: Path = Path("/var/lib/reconciler")
     host: str | None = None
-    git: GitSettings = field(default_factory=GitSettings)
-    publish: PublishSettings = field(default_factory=PublishSettings)
-    health: HealthSettings = field(default_factory=HealthSettings)
+    git: GitSettings = GitSettings()
+    publish: PublishSettings = PublishSettings()
+    health: HealthSettings = HealthSettings()
     metrics: Path | None = None
     admission: str = "off"
     commit: str | None = None
@@ -150,8 +150,7 @@ def _publish_settings(config: _Configuration) -> PublishSettings:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Configuration:
+class _Configuration(NamedTuple):
     """The texts of the file, and what they are meant to be."""
 
     texts: Mapping[str, str]

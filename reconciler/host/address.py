@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from reconciler.errors import HostError, HostUnreachable, UsageError
@@ -16,8 +16,7 @@ _OWN = Path("/proc/self")
 _SYSTEM_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonAddress:
+class DaemonAddress(NamedTuple):
     """A local daemon: its URI and the sockets that it may listen on, the likeliest first."""
 
     uri: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from typing import Any, Generic, TypeVar, cast
@@ -31,23 +30,21 @@ PROGRAMS_SECONDS = 300.0
 """More than the deadlines of all programs together that print a kernel's rules."""
 
 
-@dataclass(slots=True)
 class Job(Generic[T]):
-    """A call that was begun."""
+    """A call that was begun, and when it is `done` what it gave, or its exception."""
 
-    what: str
-    function: Callable[[], T]
-    worker: Worker
-    done: threading.Event = field(default_factory=threading.Event)
-    result: T | None = None
-    error: BaseException | None = None
+    def __init__(self, what: str, function: Callable[[], T], worker: Worker) -> None:
+        self.what, self.function, self.worker = what, function, worker
+        self.done = threading.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
 
 
-@dataclass(slots=True)
 class Hang:
-    """The call that did not return, empty while all did."""
+    """`what` is the call that did not return, empty while all did."""
 
-    what: str = ""
+    def __init__(self) -> None:
+        self.what = ""
 
 
 class Worker:

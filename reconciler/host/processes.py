@@ -6,16 +6,15 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import HostError, HostTimeout
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(NamedTuple):
     """A program that has ended: its exit code and both outputs as text."""
 
     argv: tuple[str, ...]
@@ -28,8 +27,7 @@ class Completed:
         return self.returncode == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Namespaces:
+class Namespaces(NamedTuple):
     """The namespaces of another process, entered with nsenter(1). `kinds` are its long options without dashes."""
 
     pid: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import libvirt
 
@@ -19,8 +18,7 @@ _READERS = 4
 """A client may have five calls open at a time (max_client_requests in libvirtd.conf)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """`pid` is the daemon's, `settings` the text of its settings of filters, `within` where its rules are.
 
     Whatever changes something goes through the first worker's one thread. Objects are read by all of them at once, each

@@ -54,7 +54,7 @@ def read_pinned(settings: Settings) -> Snapshot:
 
 def newest(settings: Settings) -> Snapshot:
     """The site of the newest commit. Raises `SourceError` when the remote cannot be asked, or its commit is refused."""
-    return read_pinned(replace(settings, commit=_newest_commit(settings)))
+    return read_pinned(settings._replace(commit=_newest_commit(settings)))
 
 
 def _newest_commit(settings: Settings) -> str:
@@ -76,7 +76,7 @@ def pinned(settings: Settings) -> tuple[Settings, SourceError | None]:
     if settings.repository is None or settings.commit is not None:
         return settings, None
     held = in_force(settings)
-    return replace(settings, commit=held.commit), held.trouble
+    return settings._replace(commit=held.commit), held.trouble
 
 
 def in_force(settings: Settings) -> InForce:

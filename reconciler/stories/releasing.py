@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,7 @@ def _applied_site(settings: Settings, desired: Desired) -> Desired | None:
     from reconciler.stories.following import read_pinned
 
     with suppress(ReconcilerError):
-        found = read_pinned(replace(settings, commit=commit))
+        found = read_pinned(settings._replace(commit=commit))
         return examine(found.files, found.commit, found.odd)[0]
     return None
 

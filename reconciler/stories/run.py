@@ -117,7 +117,7 @@ class _Beginning:
         if self.settings.repository is not None:
             Thread(target=_import_what_comes_next, daemon=True).start()
             self._held = in_force(self.settings)
-            self.settings = replace(self.settings, commit=self._held.commit)
+            self.settings = self.settings._replace(commit=self._held.commit)
         return self._held
 
     def failed(self, error: ReconcilerError, events: list[tuple[str, str]]) -> Report:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -128,7 +127,7 @@ def test_the_hosts_own_program_decides_too(host: Host, tmp_path: Path) -> None:
     with program.open("a") as file:
         file.write("grep -c sctp >/dev/null && exit 1\nexit 0\n")
     program.chmod(0o755)
-    host.settings = replace(host.settings, health=HealthSettings(program, 1))
+    host.settings = host.settings._replace(health=HealthSettings(program, 1))
     change_filter(host, "<rule action='drop' direction='out' priority='999'><ip protocol='sctp'/></rule>\n</filter>")
     done = host.apply()
     assert done.execution is not None
@@ -159,7 +158,7 @@ def test_a_change_after_which_the_repository_is_gone_is_taken_back(host: Host, t
         server = serving.enter_context(git_server(tmp_path, make_certificate(tmp_path)))
         git = GitSettings(ca_file=server.certificate)
         url = server.url("served/.git")
-        settings = replace(host.settings, site=None, repository=url, git=git, health=HealthSettings(within=1))
+        settings = host.settings._replace(site=None, repository=url, git=git, health=HealthSettings(within=1))
         assert app.apply(settings, lambda _event, _step: None).execution is None
         before = host.virsh("nwfilter-dumpxml", "guard-web01-000001")
         repository.write("guests/web01.yaml", guest_yaml("web01", 1, "[10.0.0.14]").decode())

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def server(repository: Repository, certificate: Path, monkeypatch: pytest.Monkey
 
 
 def settings(server: GitServer, tmp_path: Path, **more: object) -> Settings:
-    git = replace(GitSettings(ca_file=server.certificate), **more)  # type: ignore[arg-type]
+    git = GitSettings(ca_file=server.certificate)._replace(**more)  # type: ignore[arg-type]
     return Settings(repository=server.url("site/.git"), var=tmp_path / "var", git=git)
 
 
@@ -207,7 +206,7 @@ def test_what_was_verified_of_another_branch_or_under_another_demand_is_not_in_f
     repository.git("branch", "other")
     story.newest(settings(server, tmp_path))
     for changed in (
-        replace(settings(server, tmp_path), branch="other"),
+        settings(server, tmp_path)._replace(branch="other"),
         settings(server, tmp_path, signature="commit", signers=Path("/etc/passwd")),
     ):
         server.failures = [500] * 9
@@ -249,7 +248,7 @@ def test_a_rewind_is_taken_when_somebody_says_that_it_is_meant_and_only_once(
     story.newest(told)
     finish(told.var, new, applied=True)
     repository.git("reset", "--quiet", "--hard", old)
-    meant = replace(told, git=replace(told.git, allow_rewind=True))
+    meant = told._replace(git=told.git._replace(allow_rewind=True))
     assert story.newest(meant).commit == old
     assert read_applied(told.var).commit == old
     assert story.newest(told).commit == old

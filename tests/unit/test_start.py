@@ -25,6 +25,13 @@ try:
 except SystemExit:
     print(*sys.modules, sep="\\n", file=sys.stderr)
 """
+# All that tells a run that nothing is to be done.
+LOOKED_AT = """
+import sys
+import reconciler.verbs.diff, reconciler.source.folder, reconciler.records.agreements
+import reconciler.host.glance, reconciler.host.session, reconciler.host.reading
+print(*sys.modules, sep="\\n", file=sys.stderr)
+"""
 
 
 def started(*words: str) -> subprocess.CompletedProcess[str]:
@@ -35,6 +42,13 @@ def test_a_verb_imports_neither_the_other_verbs_nor_what_it_may_never_need() -> 
     imported = set(started("diff", "--help").stderr.split())
     assert "reconciler.verbs.diff" in imported
     assert not imported & (HEAVY | OTHERS)
+
+
+def test_a_look_at_what_did_not_change_makes_no_dataclass_which_would_take_a_tenth_of_it() -> None:
+    ended = subprocess.run([sys.executable, "-c", LOOKED_AT], capture_output=True, text=True, check=True)
+    imported = set(ended.stderr.split())
+    assert "reconciler.host.session" in imported
+    assert not imported & {*HEAVY, "dataclasses", "inspect"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
