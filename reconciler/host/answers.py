@@ -44,7 +44,7 @@ class Answers:
     def account(self) -> Account:
         digest = sha256()
         for part in self._parts():
-            digest.update(b"".join(_flat(part)))
+            digest.update(flat(part))
         return Account(tuple(sorted(self.programs)), tuple(sorted(self.filters)), digest.hexdigest())
 
     def _parts(self) -> Iterator[object]:
@@ -59,15 +59,22 @@ class Answers:
         yield tuple(sorted(self.devices))
 
 
-def _flat(value: object) -> Iterator[bytes]:
+def flat(value: object) -> bytes:
     """What no other value is written as: lengths go before. `repr` would look at every letter of long texts."""
-    if isinstance(value, str | bytes):
-        text = value if isinstance(value, bytes) else value.encode(errors="surrogatepass")
-        yield b"%c%d:" % (type(value).__name__[0].encode(), len(text))
-        yield text
+    into: list[bytes] = []
+    _flatten(value, into)
+    return b"".join(into)
+
+
+def _flatten(value: object, into: list[bytes]) -> None:
+    if isinstance(value, str):
+        text = value.encode(errors="surrogatepass")
+        into += (b"s%d:" % len(text), text)
+    elif isinstance(value, bytes):
+        into += (b"b%d:" % len(value), value)
     elif isinstance(value, tuple):
-        yield b"t%d:" % len(value)
+        into.append(b"t%d:" % len(value))
         for each in value:
-            yield from _flat(each)
+            _flatten(each, into)
     else:
-        yield b"%a:" % (value,)
+        into.append(b"%a:" % (value,))
