@@ -16,7 +16,7 @@ from typing import Any
 
 import libvirt
 
-from reconciler.cli import main
+from reconciler.cli import command
 
 WRITES = {
     libvirt.virConnect: ("nwfilterDefineXML", "defineXML", "nwfilterBindingCreateXML"),
@@ -44,7 +44,7 @@ def run(place: Path, words: list[str]) -> int:
             setattr(kind, name, timed(getattr(kind, name), taken))
     sys.argv = ["reconciler", *words]
     try:
-        return main()
+        return command()
     finally:
         place.write_text(json.dumps({"writes": len(taken), "seconds": sum(taken)}))
 

@@ -26,7 +26,7 @@ WAYS = {
     "peers": [{"reconciler diff", "bare loop with lxml", "one virsh fed on stdin", "virsh for each object"}],
     "filters": [{"reconciler apply", "redefined one by one", "edited, SIGHUP", "edited, restart"}],
     "address": [
-        {"reconciler apply", "update-device"},
+        {"reconciler apply", "update-device", "bare Python, guard defined anew"},
         {"reconciler apply, 2 guests", "reconciler apply, 20 more"},
     ],
     "planning": [
