@@ -15,6 +15,7 @@ from reconciler.load.findings import Findings
 from reconciler.load.known import Read, faultless, path_of, recall
 from reconciler.load.shape import Model, Shaped, shape
 from reconciler.load.siteview import SiteView
+from reconciler.load.terms import Terms
 from reconciler.load.yamlfile import read_yaml
 from reconciler.model.faultless import Faultless, Memory
 from reconciler.model.origin import Origin
@@ -43,10 +44,11 @@ def examine_files(
     tree = _sort(files, findings)
     site = _read_site(files, findings)
     filters = read_filters(tree.filters, findings)
-    guests = _read_guests(tree, recall(memory, tree.guests, site, filters), findings)
+    terms = Terms(site, filters) if memory is not None and site is not None and not site.node.damaged else None
+    guests = _read_guests(tree, recall(memory, tree.guests, terms) if memory and terms else {}, findings)
     check_all(site, guests, filters, findings)
-    if memory is not None and site is not None:
-        guests = faultless(guests, site, filters, findings.paths())
+    if memory is not None and site is not None and terms is not None:
+        guests = faultless(guests, site, filters, terms, findings.paths())
         memory.keep(tree.guests, {path_of(guest): guest for guest in guests if isinstance(guest, Faultless)})
     problems = findings.in_order()
     if site is None or findings.has_errors:
@@ -55,15 +57,12 @@ def examine_files(
 
 
 def _read_guests(tree: _Tree, known: Mapping[str, Faultless], findings: Findings) -> list[Read]:
-    """What is remembered of a file holds for it alone: where it has a name or a MAC of another, it is read again."""
     guests: list[Read] = []
     for path in sorted(tree.guests):
         found = known.get(path) or _read_guest(path, tree.guests[path], findings)
         guests += [found] if found else []
     check_identities(guests, findings)
-    faulty = findings.paths()
-    again = {path: draft for path in known if path in faulty and (draft := _faultless_guest(path, tree.guests[path]))}
-    return [again.get(path_of(guest), guest) for guest in guests] if again else guests
+    return guests
 
 
 def _sort(files: Mapping[str, bytes], findings: Findings) -> _Tree:

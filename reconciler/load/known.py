@@ -60,21 +60,15 @@ def _spans(draft: InterfaceDraft, site: SiteView | None) -> tuple[Span, ...]:
     return tuple(found)
 
 
-def recall(
-    memory: Memory | None, files: Mapping[str, bytes], site: SiteView | None, filters: FilterSet
-) -> Mapping[str, Faultless]:
+def recall(memory: Memory, files: Mapping[str, bytes], terms: Terms) -> Mapping[str, Faultless]:
     """Those that are remembered, and of which nothing else would be said today."""
-    if memory is None or site is None or site.node.damaged:
-        return {}
-    terms = Terms(site, filters)
     return {path: known for path, known in memory.recall(files).items() if terms.hold_for(known)}
 
 
-def faultless(guests: Iterable[Read], site: SiteView, filters: FilterSet, faulty: frozenset[str]) -> list[Read]:
+def faultless(
+    guests: Iterable[Read], site: SiteView, filters: FilterSet, terms: Terms, faulty: frozenset[str]
+) -> list[Read]:
     """The guests, each draft compiled of which no problem was found."""
-    if site.node.damaged:
-        return list(guests)
-    terms = Terms(site, filters)
     return [
         _compiled(guest, site, filters, terms)
         if isinstance(guest, GuestDraft) and guest.node.path not in faulty
