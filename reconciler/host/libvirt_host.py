@@ -62,7 +62,7 @@ def open_host(uri: str, rebuild_seconds: float = 2.0) -> LibvirtHost:
 
 
 class LibvirtHost:
-    """One connection. Every call goes through one thread, so that own calls never overlap."""
+    """One connection. Calls that change something never overlap; what is only read is read by several threads."""
 
     def __init__(self, address: DaemonAddress, session: Session, rebuild_seconds: float) -> None:
         self._address = address
