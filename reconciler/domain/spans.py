@@ -66,6 +66,8 @@ class _Finder:
             self._parser.Parse(self._source, True)
         except expat.ExpatError as error:
             raise DomainXmlError(f"the XML is malformed: {error}") from None
+        finally:
+            del self._parser  # it holds this finder too: the two would stay until garbage is looked for
         return self._found
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:

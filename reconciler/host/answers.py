@@ -1,4 +1,4 @@
-"""Everything that a host answered at one look, as it was told, before anybody has understood any of it.
+"""What a host answered at one look, as it was told, before anybody has understood any of it.
 
 What a host is taken for follows from these answers alone (`libvirt_host.inspect`), and what is asked next only from
 answers before. So whoever gets the same answers to the same questions need not understand them again.
@@ -6,7 +6,6 @@ answers before. So whoever gets the same answers to the same questions need not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,37 +25,42 @@ class FilterText(NamedTuple):
 
 
 class Answers:
-    """Filled while a host is read, by two threads that never give the same part."""
+    """Filled while a host is read, by two threads that never give the same part.
+
+    Of each guest and filter only a digest is kept: of ten thousand the texts would take a hundred megabytes.
+    """
 
     def __init__(self, settings: str | None) -> None:
         self.settings = settings
         self.programs: dict[Command, str | None] = {}
-        self.guests: tuple[GuestTexts, ...] = ()
+        self.guests: list[bytes] = []
         self.bindings: tuple[str, ...] = ()
         self.files: tuple[str, ...] = ()
-        self.filters: dict[str, FilterText] = {}
+        self.filters: dict[str, bytes] = {}
         self.devices: frozenset[str] = frozenset()
 
-    def note(self, found: FilterText) -> FilterText:
-        self.filters[found.name] = found
-        return found
+    def note_guest(self, found: GuestTexts) -> bytes:
+        """The digest by which the same texts are known again."""
+        self.guests.append(digest := sha256(flat(found)).digest())
+        return digest
+
+    def note_filter(self, found: FilterText) -> bytes:
+        """The digest by which the same texts are known again."""
+        self.filters[found.name] = digest = sha256(flat(found)).digest()
+        return digest
 
     def account(self) -> Account:
-        digest = sha256()
-        for part in self._parts():
-            digest.update(flat(part))
-        return Account(tuple(sorted(self.programs)), tuple(sorted(self.filters)), digest.hexdigest())
-
-    def _parts(self) -> Iterator[object]:
-        """In an order of their own: which answer came first says nothing."""
-        yield self.settings
-        yield tuple(sorted(self.programs.items()))
-        yield len(self.guests)
-        yield from sorted(self.guests)
-        yield tuple(sorted(self.bindings))
-        yield self.files
-        yield from (self.filters[name] for name in sorted(self.filters))
-        yield tuple(sorted(self.devices))
+        """In an order of its own: which answer came first says nothing."""
+        told = (
+            self.settings,
+            tuple(sorted(self.programs.items())),
+            tuple(sorted(self.guests)),
+            tuple(sorted(self.bindings)),
+            self.files,
+            tuple(sorted(self.filters.items())),
+            tuple(sorted(self.devices)),
+        )
+        return Account(tuple(sorted(self.programs)), tuple(sorted(self.filters)), sha256(flat(told)).hexdigest())
 
 
 def flat(value: object) -> bytes:

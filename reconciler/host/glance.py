@@ -70,6 +70,7 @@ def _ask_libvirt(session: Session, before: Account, answers: Answers) -> None:
     guests = begin_all(session.workers, found, "guests", read_guests)
     answers.files = definition_names(folder)
     answers.bindings = first.end(bindings, ANSWER_SECONDS)
-    answers.guests = tuple(end_all(guests))
+    for texts in end_all(guests):
+        answers.note_guest(texts)
     for text in end_all(filters):
-        answers.note(text)
+        answers.note_filter(text)

@@ -26,7 +26,6 @@ from reconciler.host.packaged import packaged_filters
 from reconciler.host.reading import (
     ABSENT,
     GuestState,
-    GuestTexts,
     list_guests,
     read_bindings,
     read_filters,
@@ -70,8 +69,8 @@ class LibvirtHost:
         self._beside = Worker()
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
-        self._domains_known: dict[GuestTexts, Domain] = {}
-        self._filters_known: dict[FilterText, LiveFilter | None] = {}
+        self._domains_known: dict[bytes, Domain] = {}
+        self._filters_known: dict[bytes, LiveFilter | None] = {}
         self._starter: Starter | None = None
 
     @property
@@ -117,7 +116,7 @@ class LibvirtHost:
         closed, rules = self._beside.end(begun_rules, PROGRAMS_SECONDS)
         rules = kernel.with_packets(rules) if packets else rules
         answers.devices = self.devices()
-        return Live(domains, held, bindings, rules, closed, answers.devices, answers.account)
+        return Live(domains, held, bindings, rules, closed, answers.devices, answers.account())
 
     def find_filter(self, name: str) -> LiveFilter | None:
         (text,) = self._ask(f"read the filter {name}", lambda: self._filter_texts((name,)))
@@ -246,10 +245,10 @@ class LibvirtHost:
 
     def _domains(self, listed: Job[tuple[tuple[Any, GuestState], ...]], answers: Answers) -> tuple[Domain, ...]:
         guests = self._end(listed, ANSWER_SECONDS)
-        known = self._domains_known
-        texts = self._end_all(self._begin_all(guests, "guests", read_guests))
-        self._domains_known = {each: known.get(each) or domain_of(each) for each in texts}
-        answers.guests = tuple(self._domains_known)
+        known, self._domains_known = self._domains_known, {}
+        for texts in self._end_all(self._begin_all(guests, "guests", read_guests)):
+            digest = answers.note_guest(texts)
+            self._domains_known[digest] = known.get(digest) or domain_of(texts)
         return tuple(sorted(self._domains_known.values(), key=lambda domain: domain.name))
 
     def _begin_all(
@@ -284,11 +283,12 @@ class LibvirtHost:
         return tuple(sorted(held, key=lambda each: each.definition.name))
 
     def _understood(self, answers: Answers, begun: list[Job[tuple[FilterText, ...]]]) -> list[LiveFilter]:
-        found = {text: self._filters_known.get(text) or filter_of(text) for text in self._end_all(begun)}
-        self._filters_known |= found
-        for text in found:
-            answers.note(text)
-        return [each for each in found.values() if each is not None]
+        found: list[LiveFilter | None] = []
+        for text in self._end_all(begun):
+            digest = answers.note_filter(text)
+            self._filters_known[digest] = each = self._filters_known.get(digest) or filter_of(text)
+            found.append(each)
+        return [each for each in found if each is not None]
 
     def _filter_texts(self, names: Sequence[str]) -> tuple[FilterText, ...]:
         return read_filters(self._connection, filter_folder(self._root), names)

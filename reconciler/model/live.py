@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -118,7 +117,7 @@ class LiveFilter:
 class Live:
     """One inspection of a host. `gated` are the ports that our gate holds closed, `devices` the network's devices.
 
-    `account` says what the host was asked and told, where somebody kept it; it takes a while, and few ask.
+    `account` says what the host was asked and told, where somebody kept it.
     """
 
     domains: tuple[Domain, ...] = ()
@@ -127,7 +126,7 @@ class Live:
     kernel: KernelRules = KernelRules()
     gated: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
-    account: Callable[[], Account] | None = field(default=None, compare=False, repr=False)
+    account: Account | None = field(default=None, compare=False)
 
     def domain(self, name: str) -> Domain | None:
         return self._domain_by_name.get(name)

@@ -119,7 +119,10 @@ class _Builder:
         self._parser.StartDoctypeDeclHandler = self._doctype
 
     def build(self) -> Element:
-        self._parser.Parse(self._source, True)
+        try:
+            self._parser.Parse(self._source, True)
+        finally:
+            del self._parser  # it holds this builder too: the two would stay until garbage is looked for
         assert self._root is not None, "expat accepts no document without a root"
         return self._root
 

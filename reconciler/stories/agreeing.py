@@ -36,11 +36,12 @@ def recall(settings: Settings, verb: str, found: Snapshot | None) -> Agreement |
 
 def remember(settings: Settings, verb: str, found: Snapshot | None, seen: Survey, facts: Mapping[str, Any]) -> None:
     """Keep what was told of a host without any drift."""
-    if seen.live.account is None or seen.drift or any(unended(settings.var / "journal")):
+    account = seen.live.account
+    if account is None or seen.drift or any(unended(settings.var / "journal")):
         return
     if not _is_called(settings, seen.host):
         return
-    told = Agreement(seen.live.account(), seen.host, seen.desired.source, dict(facts))
+    told = Agreement(account, seen.host, seen.desired.source, dict(facts))
     write_agreement(settings.var, _key(settings, verb, found), told)
 
 

@@ -227,9 +227,8 @@ def test_an_agreement_that_somebody_else_could_have_written_is_none(host: Watche
 
 
 def test_a_daemon_that_hangs_is_told_as_ever(host: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at = host.survey().live.account
-    assert looked_at is not None
-    account = looked_at()
+    account = host.survey().live.account
+    assert account is not None
     assert glance.is_as_before(host.lab.uri, account)
     monkeypatch.setattr(session.open_session, "__defaults__", (1.0,))
     assert host.lab.daemon_pid is not None

@@ -74,9 +74,8 @@ def test_every_change_that_matters_is_found_on_its_layer_and_put_right(host: Hos
 
 def account(host: Host) -> Account:
     """Of a look at the host, which is as it was looked at."""
-    looked_at = host.survey().live.account
-    assert looked_at is not None
-    found = looked_at()
+    found = host.survey().live.account
+    assert found is not None
     assert is_as_before(host.lab.uri, found)
     return found
 

@@ -20,14 +20,15 @@ GUEST = GuestTexts("web01", "uuid", STATE, "<domain/>", "<domain id='1'/>", (Sav
 OTHER = GuestTexts("db01", "uuid2", STATE, "<domain/>", "", (), False)
 
 
-def answers() -> Answers:
+def answers(*guests: GuestTexts) -> Answers:
     told = Answers('firewall_backend = "nftables"')
     told.programs = {("ebtables-save",): "*nat", ("cat", "/proc"): None}
-    told.guests = (GUEST, OTHER)
+    for guest in guests or (GUEST, OTHER):
+        told.note_guest(guest)
     told.bindings = ("<binding/>", "<binding n='2'/>")
     told.files = ("clean-traffic", "mine")
-    told.note(FilterText("mine", "<filter/>", b"<!-- --><filter/>"))
-    told.note(FilterText("gone", None))
+    told.note_filter(FilterText("mine", "<filter/>", b"<!-- --><filter/>"))
+    told.note_filter(FilterText("gone", None))
     told.devices = frozenset({"lo", "vnet0"})
     return told
 
@@ -37,7 +38,7 @@ def _set(name: str, value: object) -> Callable[[Answers], object]:
 
 
 def _guest(**changed: object) -> Callable[[Answers], object]:
-    return _set("guests", (GUEST._replace(**changed), OTHER))
+    return _set("guests", answers(GUEST._replace(**changed), OTHER).guests)
 
 
 CHANGES: dict[str, Callable[[Answers], object]] = {
@@ -46,7 +47,7 @@ CHANGES: dict[str, Callable[[Answers], object]] = {
     "a rule": lambda told: told.programs.update({("ebtables-save",): "*nat\n-A x"}),
     "a program fails": lambda told: told.programs.update({("ebtables-save",): None}),
     "a program more": lambda told: told.programs.update({("nft",): ""}),
-    "a guest less": _set("guests", (GUEST,)),
+    "a guest less": _set("guests", answers(GUEST).guests),
     "a guest's name": _guest(name="web02"),
     "a guest's uuid": _guest(uuid="uuid3"),
     "autostart": _guest(state=STATE._replace(autostart=True)),
@@ -58,11 +59,11 @@ CHANGES: dict[str, Callable[[Answers], object]] = {
     "definitions exchanged": _guest(stored=GUEST.running, running=GUEST.stored),
     "a binding": _set("bindings", ("<binding/>",)),
     "a file more": _set("files", ("clean-traffic", "mine", "more")),
-    "a filter": lambda told: told.note(FilterText("mine", "<filter x='1'/>", b"<!-- --><filter/>")),
-    "a filter's file": lambda told: told.note(FilterText("mine", "<filter/>", b"<filter/>")),
-    "no file": lambda told: told.note(FilterText("mine", "<filter/>", None)),
-    "a filter is there": lambda told: told.note(FilterText("gone", "<filter/>", None)),
-    "another filter asked": lambda told: told.note(FilterText("third", None)),
+    "a filter": lambda told: told.note_filter(FilterText("mine", "<filter x='1'/>", b"<!-- --><filter/>")),
+    "a filter's file": lambda told: told.note_filter(FilterText("mine", "<filter/>", b"<filter/>")),
+    "no file": lambda told: told.note_filter(FilterText("mine", "<filter/>", None)),
+    "a filter is there": lambda told: told.note_filter(FilterText("gone", "<filter/>", None)),
+    "another filter asked": lambda told: told.note_filter(FilterText("third", None)),
     "a device": _set("devices", frozenset({"lo"})),
 }
 
