@@ -117,17 +117,21 @@ def battery(interface: Interface, neighbours: tuple[Address, ...] = ()) -> tuple
     The first address among the neighbours' that is not the interface's own serves as the foreign one of its kind;
     where there is none, an address next to an own one does.
     """
-    try:
-        from reconciler.nwfilter import battery_ipv4, battery_ipv6, battery_link
-    except ImportError:
-        raise no_scapy() from None
+    only_build_frames()
+    from reconciler.nwfilter import battery_ipv4, battery_ipv6, battery_link
+
     subject = subject_of(interface, neighbours)
     return (*battery_link.cases(subject), *battery_ipv4.cases(subject), *battery_ipv6.cases(subject))
 
 
-def no_scapy() -> UsageError:
-    hint = "pip install 'nwfilter-reconciler[frames]'"
-    return UsageError("building test frames needs scapy, which is not installed", hint=hint)
+def only_build_frames() -> None:
+    """For sending, scapy would ask the kernel for its routes when it is imported. Raises `UsageError` without scapy."""
+    try:
+        from scapy.config import conf
+    except ImportError:
+        hint = "pip install 'nwfilter-reconciler[frames]'"
+        raise UsageError("building test frames needs scapy, which is not installed", hint=hint) from None
+    conf.route_autoload = conf.route6_autoload = False
 
 
 def subject_of(interface: Interface, neighbours: tuple[Address, ...] = ()) -> Subject:

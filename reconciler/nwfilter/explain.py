@@ -13,7 +13,7 @@ from reconciler.model.live import Live, Nic
 from reconciler.model.outcome import Case, InterfaceProof
 from reconciler.model.site import Desired
 from reconciler.model.trace import Trace
-from reconciler.nwfilter.battery import BatteryCase, Direction, battery, no_scapy
+from reconciler.nwfilter.battery import BatteryCase, Direction, battery, only_build_frames
 from reconciler.nwfilter.decode import decode
 from reconciler.nwfilter.expand import expand
 from reconciler.nwfilter.floods import CASE as FLOOD
@@ -186,10 +186,9 @@ def _is_foreign(name: str, unknown: list[str]) -> str:
 
 def _bytes(asked: Described, interface: Interface) -> bytes:
     layers = parse_frame(asked.words)
-    try:
-        from reconciler.nwfilter.trace_frames import frame_of
-    except ImportError:
-        raise no_scapy() from None
+    only_build_frames()
+    from reconciler.nwfilter.trace_frames import frame_of
+
     return frame_of(layers, interface, asked.direction)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
@@ -103,9 +104,18 @@ def test_any_addresses(seed: int, has_ipv4: bool, has_ipv6: bool) -> None:
 
 
 def test_without_scapy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("reconciler.nwfilter.battery_")]:
-        monkeypatch.delitem(sys.modules, name)
-        monkeypatch.delattr(sys.modules["reconciler.nwfilter"], name.rpartition(".")[2])
-    monkeypatch.setitem(sys.modules, "scapy.layers.inet", None)
+    monkeypatch.setitem(sys.modules, "scapy.config", None)
     with pytest.raises(UsageError, match="scapy"):
         battery(DUAL)
+
+
+def test_building_frames_asks_the_kernel_for_no_routes() -> None:
+    program = """
+from reconciler.nwfilter.battery import only_build_frames
+only_build_frames()
+from reconciler.nwfilter import battery_ipv4, battery_ipv6, battery_link
+from scapy.config import conf
+print(conf.route.routes, conf.route6.routes)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["[]", "[]"]
