@@ -27,7 +27,7 @@ WAYS = {
     "filters": [{"reconciler apply", "redefined one by one", "edited, SIGHUP", "edited, restart"}],
     "address": [
         {"reconciler apply", "update-device", "bare Python, guard defined anew"},
-        {"reconciler apply, 2 guests", "reconciler apply, 20 more"},
+        {"reconciler apply, 3 guests", "reconciler apply, 20 more"},
     ],
     "planning": [
         {"check, nothing kept", "check, one file changed", "check, nothing changed"},
