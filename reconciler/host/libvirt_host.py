@@ -70,7 +70,7 @@ class LibvirtHost:
         self._rebuild_seconds = rebuild_seconds
         self._bindings = 0
         self._domains_known: dict[bytes, Domain] = {}
-        self._filters_known: dict[bytes, LiveFilter | None] = {}
+        self._filters_known: dict[bytes, LiveFilter] = {}
         self._starter: Starter | None = None
 
     @property
@@ -283,12 +283,13 @@ class LibvirtHost:
         return tuple(sorted(held, key=lambda each: each.definition.name))
 
     def _understood(self, answers: Answers, begun: list[Job[tuple[FilterText, ...]]]) -> list[LiveFilter]:
-        found: list[LiveFilter | None] = []
+        held: list[LiveFilter] = []
         for text in self._end_all(begun):
             digest = answers.note_filter(text)
-            self._filters_known[digest] = each = self._filters_known.get(digest) or filter_of(text)
-            found.append(each)
-        return [each for each in found if each is not None]
+            if each := self._filters_known.get(digest) or filter_of(text):
+                self._filters_known[digest] = each
+                held.append(each)
+        return held
 
     def _filter_texts(self, names: Sequence[str]) -> tuple[FilterText, ...]:
         return read_filters(self._connection, filter_folder(self._root), names)

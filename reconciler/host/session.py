@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import libvirt
 
-from reconciler.errors import HostTimeout, HostUnreachable
+from reconciler.errors import HostUnreachable, ReconcilerError
 from reconciler.host.address import DaemonAddress, daemon_pid, namespaces_of, proc_of
 from reconciler.host.daemon_settings import read_settings
 from reconciler.host.deadline import ANSWER_SECONDS, Hang, Worker
@@ -49,17 +49,22 @@ def open_session(address: DaemonAddress, seconds: float = ANSWER_SECONDS) -> Ses
     hang = Hang()
     workers = tuple(Worker(hang) for _ in range(_READERS))
     try:
-        connection = workers[0].call("open a connection", lambda: libvirt.open(address.uri), seconds)
-    except (libvirt.libvirtError, HostTimeout) as error:
+        connection = _connection(address, workers[0], seconds)
+    except ReconcilerError:
         for worker in workers:
             worker.close()
-        if isinstance(error, HostTimeout):
-            raise
+        raise
+    return Session(connection, workers, pid, within, settings)
+
+
+def _connection(address: DaemonAddress, worker: Worker, seconds: float) -> Any:
+    try:
+        return worker.call("open a connection", lambda: libvirt.open(address.uri), seconds)
+    except libvirt.libvirtError as error:
         raise HostUnreachable(
             f"libvirt refuses the connection to {address.uri}: {error.get_error_message()}; nothing was done",
             hint="run the reconciler as root, on the host itself",
         ) from error
-    return Session(connection, workers, pid, within, settings)
 
 
 def open_again(address: DaemonAddress, seconds: float) -> Session:
