@@ -194,7 +194,7 @@ def _edited(files: Files, edit: Edit) -> Files:
 
 
 @given(st.lists(EDITS, min_size=1, max_size=8))
-@settings(max_examples=examples(30, 10000))
+@settings(max_examples=examples(20, 10000))
 def test_whatever_changes_the_answer_is_that_of_a_check_without_memory(edits: list[Edit]) -> None:
     with tempfile.TemporaryDirectory() as var, patch.object(guests_module, "key_of", _any_key):
         files = _start()

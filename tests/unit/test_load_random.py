@@ -33,13 +33,13 @@ def assert_examined(files: dict[str, bytes]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(PATHS), st.binary(max_size=200), max_size=4))
-@settings(max_examples=examples(60, 7500))
+@settings(max_examples=examples(30, 7500))
 def test_any_bytes(replaced: dict[str, bytes]) -> None:
     assert_examined(EXAMPLE | replaced)
 
 
 @given(st.sampled_from(PATHS), st.text(max_size=80), st.floats(0, 1), st.floats(0, 0.2))
-@settings(max_examples=examples(100, 15000))
+@settings(max_examples=examples(50, 15000))
 def test_mutated_text(path: str, text: str, position: float, length: float) -> None:
     content = EXAMPLE[path]
     start = int(position * len(content))
@@ -48,7 +48,7 @@ def test_mutated_text(path: str, text: str, position: float, length: float) -> N
 
 
 @given(st.sampled_from(PATHS), st.lists(st.tuples(st.sampled_from(CLAUSES), st.floats(0, 1)), min_size=1, max_size=4))
-@settings(max_examples=examples(100, 15000))
+@settings(max_examples=examples(50, 15000))
 def test_mutated_syntax(path: str, insertions: list[tuple[bytes, float]]) -> None:
     content = EXAMPLE[path]
     for clause, position in insertions:
@@ -67,7 +67,7 @@ FIELDS += ("ipv4", "ipv6", "segment", "bridge", "filter", "link_local", "paramet
 
 
 @given(st.sampled_from(PATHS), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
-@settings(max_examples=examples(70, 10000))
+@settings(max_examples=examples(40, 10000))
 def test_values_of_any_type(path: str, values: dict[str, object]) -> None:
     import yaml
 

@@ -118,7 +118,7 @@ def test_what_libvirt_refuses_never_did_anything_to_a_packet(id: str, before: st
 
 
 @pytest.mark.fuzz
-@settings(max_examples=examples(150, 20000))
+@settings(max_examples=examples(80, 20000))
 @given(filter_texts(wrong=True))
 def test_mends_of_any_filter_leave_its_meaning(text: str) -> None:
     before = text.encode()

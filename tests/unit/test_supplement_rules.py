@@ -181,7 +181,7 @@ def advertisement(source: IPv6Address, target: IPv6Address, mac: str, *, mac_of_
     )
 
 
-@settings(max_examples=examples(30, 300), deadline=None)
+@settings(max_examples=examples(15, 300), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_an_own_target_passes_and_a_foreign_one_does_not(random: Random) -> None:
     subject = random_interface(random, has_ipv4=random.random() < 0.5, has_ipv6=True)
@@ -197,7 +197,7 @@ def test_an_own_target_passes_and_a_foreign_one_does_not(random: Random) -> None
             assert (walker.dropped_by(decode(advertisement(source, target, MAC))) is None) is is_own
 
 
-@settings(max_examples=examples(20, 200), deadline=None)
+@settings(max_examples=examples(12, 200), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_no_case_leaks_and_none_is_stopped_for_any_addresses(random: Random) -> None:
     subject = random_interface(random, has_ipv4=random.random() < 0.5, has_ipv6=True)
