@@ -39,6 +39,7 @@ def _ways(made: Host) -> dict[str, Way]:
         ways.FIRST: ways.first_diff(made),
         ways.FLOOR: ways.loop(made, ways.WITH_LXML),
         ways.BARE: ways.loop(made, ways.WITHOUT_LXML),
+        ways.THREADS: ways.loop(made, ways.OF_FOUR),
         ways.START: ways.start(),
     }
 

@@ -10,6 +10,7 @@ from bench.measure import Sample, Way, beside_daemon, process
 
 OURS, ANEW, FIRST = "reconciler diff", "reconciler diff, host looked at anew", "reconciler diff, first of a site"
 FLOOR, BARE = "bare loop with lxml", "bare loop"
+THREADS = "bare loop of four threads"
 FED, EACH = "one virsh fed on stdin", "virsh for each object"
 START = "Python that imports the binding"
 LOOP = """
@@ -23,6 +24,19 @@ for name in connection.listNWFilters():
 """
 WITHOUT_LXML = LOOP.format(imports="", parse="str")
 WITH_LXML = LOOP.format(imports="from lxml import etree", parse="etree.fromstring")
+# libvirt's binding lets other threads run while it waits, and one connection takes calls of several threads.
+OF_FOUR = """
+import sys, libvirt
+from concurrent.futures import ThreadPoolExecutor
+connection = libvirt.open(sys.argv[1])
+def guest(domain):
+    return domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+def nwfilter(name):
+    return connection.nwfilterLookupByName(name).XMLDesc(0)
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(guest, connection.listAllDomains(0)))
+    list(threads.map(nwfilter, connection.listNWFilters()))
+"""
 LISTS = """
 guests() { virsh --quiet --connect "$0" list --all --name | sed '/^$/d'; }
 filters() { virsh --quiet --connect "$0" nwfilter-list | awk '{print $2}'; }

@@ -20,13 +20,19 @@ WAYS = {
             "reconciler diff, first of a site",
             "bare loop with lxml",
             "bare loop",
+            "bare loop of four threads",
             "Python that imports the binding",
         }
     ],
     "peers": [{"reconciler diff", "bare loop with lxml", "one virsh fed on stdin", "virsh for each object"}],
     "filters": [{"reconciler apply", "redefined one by one", "edited, SIGHUP", "edited, restart"}],
     "address": [
-        {"reconciler apply", "update-device", "bare Python, guard defined anew"},
+        {
+            "reconciler apply",
+            "update-device",
+            "bare Python, guard defined anew",
+            "bare Python with PyYAML and deepdiff, guard defined anew",
+        },
         {"reconciler apply, 3 guests", "reconciler apply, 20 more"},
     ],
     "planning": [
