@@ -17,6 +17,19 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from site_edits import (
+    EDITS,
+    MACS,
+    REFERENCES,
+    RULES,
+    SITES,
+    Edit,
+    Files,
+    edited,
+    filter_text,
+    guest_text,
+    start_files,
+)
 from sites import EXAMPLE, guest_yaml
 from sizes import examples
 
@@ -30,176 +43,14 @@ from reconciler.records.guests import KeptGuests
 from reconciler.settings import Settings
 from reconciler.source.folder import read_folder
 
-Files = dict[str, bytes]
-Edit = tuple[str, bytes | None]
-
-_PARTS = {
-    "segments": "{lan: {bridge: br0, ipv4: [10.0.0.0/24], ipv6: ['2001:db8::/48']}, dmz: {bridge: br1}}",
-    "filters": "{guest: {ipv4: plain, dual: dual, none: locked}}",
-    "defaults": "{filter: guest}",
-    "hosts": "{kvm01: {}}",
-}
-
-
-def _site(*changes: tuple[str, str, str], more: str = "") -> str:
-    """The first site with something else in one place."""
-    parts = dict(_PARTS)
-    for part, old, new in changes:
-        assert old in parts[part]
-        parts[part] = parts[part].replace(old, new)
-    return "".join(f"{part}: {text}\n" for part, text in parts.items()) + more
-
-
-SITES = (
-    _site(),
-    _site(("segments", "48']", "48'], gateways: [10.0.0.20]")),
-    _site(("segments", "br1", "br1, gateways: [10.0.0.21, 'fe80::5054:ff:fe00:116']")),
-    _site(("segments", "br1", "br0, gateways: ['fe80::5054:ff:fe00:116']")),
-    _site(("segments", "br0", "br2")),
-    _site(("segments", "0/24", "0/27")),
-    _site(("segments", "0/24", "0/23")),
-    _site(("segments", "dmz", "other")),
-    _site(("filters", "plain", "other")),
-    _site(("filters", "none: locked", "ipv6: locked")),
-    _site(("filters", "none: locked", "none: locked, roles: [router]")),
-    _site(("filters", "none: locked", "none: missing")),
-    _site(("filters", "}}", "}, plain: other}")),
-    _site(("defaults", "guest", "plain")),
-    _site(("defaults", "guest", "missing")),
-    _site(("defaults", "filter: guest", "")),
-    _site(("defaults", "}", ", attach: direct}")),
-    _site(("defaults", "}", ", attach: nonsense}")),
-    _site(("defaults", "}", ", health: [{ping: own}]}")),
-    _site(("hosts", "kvm01", "kvm02")),
-    _site(("hosts", "}}", "}, kvm02: {}}")),
-    _site(more="ignore: [{object: guest/a, field: autostart, reason: some}, {object: guest/q, field: x, reason: y}]\n"),
-    _site(more="policy: {forbid_widening: true}\n"),
-    _site(more="nonsense: 1\n"),
-    "[",
-)
-_RULE = "<rule action='accept' direction='out' priority='500'>{}</rule>"
-RULES = (
-    "<ip srcipaddr='$IP' srcipmask='$IPMASK'/>",
-    "<ip srcipaddr='$IP'/>",
-    "<ip match='no' srcipaddr='$IP'/>",
-    "<tcp srcipaddr='$IP'/>",
-    "<ip srcipaddr='$IP' dstipaddr='$EXTRA'/>",
-    "<ipv6 srcipaddr='$IPV6' srcipmask='$IPV6MASK'/>",
-    "<ip srcipaddr='$SEGMENT' srcipmask='$SEGMENTMASK'/>",
-    "<ip srcipaddr='$IP[@1]'/>",
-    "<ip nonsense='1'/>",
-    "<ip",
-)
-REFERENCES = ("", *(f"<filterref filter='{name}'/>" for name in ("plain", "other", "dual", "missing")))
-ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4/30", "10.0.0.0/29", "10.0.0.7", "10.0.1.1", "10.0.0", "::1")
-ADDRESSES6 = ("2001:db8::1", "2001:db8::2", "2001:db8::/64", "fe80::1", "2001:db9::1", "10.0.0.1")
-NAMES = ("a", "b", "c", "A", "d")
-MACS = ("52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03", "52:55:00:00:00:01", "53:54:00:00:00:01")
-WHOLE = {
-    "hosts": ("[kvm01]", "[kvm02, kvm01]", "[kvm01, kvm01]", "[nowhere]"),
-    "power": ("running", "sideways"),
-    "autostart": ("true", "yes please"),
-    "group": ("pair",),
-    "hold": ("true",),
-    "health": ("[{ping: own}]", "[{tcp: '10.0.0.2:22'}]", "[{agent: true, ping: own}]"),
-}
-OF_NIC = {
-    "segment": ("lan", "dmz", "nowhere"),
-    "bridge": ("br0", "br1"),
-    "filter": ("guest", "plain", "other", "missing", "clean-traffic"),
-    "link_local": ("none", "'fe80::1'", "'fe80::5054:ff:fe00:1'"),
-    "parameters": ("{EXTRA: 10.0.0.9}", "{EXTRA: [10.0.0.9, 10.0.0.8]}", "{EXTRA: word}", "{IP: 10.0.0.9}"),
-    "attach": ("guard", "direct"),
-}
-
-
-def _some(fields: dict[str, tuple[str, ...]]) -> st.SearchStrategy[dict[str, str]]:
-    return st.fixed_dictionaries({}, optional={name: st.sampled_from(words) for name, words in fields.items()})
-
-
-def _addresses(words: tuple[str, ...]) -> st.SearchStrategy[str]:
-    listed = st.lists(st.sampled_from(words), min_size=1, max_size=3).map(lambda each: "[" + ", ".join(each) + "]")
-    return st.just("none") | listed
-
-
-_FEW = st.sampled_from(({}, {}, {}, {"segment": "lan"}))
-_NIC = st.builds(
-    lambda mac, four, six, more: {"mac": f"'{mac}'", "ipv4": four, "ipv6": six, **more},
-    st.sampled_from(MACS),
-    _addresses(ADDRESSES[:4]) | _addresses(ADDRESSES),
-    st.just("none") | _addresses(ADDRESSES6),
-    _FEW | _some(OF_NIC),
-)
-
-
-def _guest(name: str, whole: dict[str, str], nics: list[dict[str, str]], comment: str) -> bytes:
-    lines = [comment, f"name: {name}", *(f"{field}: {value}" for field, value in whole.items()), "interfaces:"]
-    for nic in nics:
-        lines += [
-            f"  {'-' if number == 0 else ' '} {name}: {value}" for number, (name, value) in enumerate(nic.items())
-        ]
-    return "\n".join(lines).encode()
-
-
-@st.composite
-def _guest_edits(draw: st.DrawFn) -> Edit:
-    stem = draw(st.sampled_from(NAMES))
-    name = draw(st.sampled_from((stem, stem, stem, stem, *NAMES)))
-    whole = draw(st.just({}) | _some(WHOLE))
-    nics = draw(st.lists(_NIC, min_size=1, max_size=2))
-    return f"guests/{stem}.yaml", _guest(name, whole, nics, draw(st.sampled_from(("", "#"))))
-
-
-def _filter(name: str, rules: list[str], reference: str) -> bytes:
-    inner = "".join(map(_RULE.format, rules)) + reference
-    return f"<filter name='{name}' chain='root'>{inner}</filter>".encode()
-
-
-@st.composite
-def _filter_edits(draw: st.DrawFn) -> Edit:
-    stem = draw(st.sampled_from(("plain", "other", "dual")))
-    rules = draw(st.lists(st.sampled_from(RULES[:4]) | st.sampled_from(RULES), max_size=2))
-    name = draw(st.sampled_from((stem, stem, stem, "misnamed")))
-    return f"filters/{stem}.xml", _filter(name, rules, draw(st.sampled_from(REFERENCES)))
-
-
-EDITS: st.SearchStrategy[Edit] = st.one_of(
-    _guest_edits(),
-    _guest_edits(),
-    _filter_edits(),
-    st.tuples(st.just("site.yaml"), st.sampled_from(SITES).map(str.encode)),
-    st.tuples(st.sampled_from([f"guests/{name}.yaml" for name in NAMES]), st.none()),
-    st.tuples(st.sampled_from(["filters/other.xml", "guests/deep/x.yaml", "guests/x.yml"]), st.none() | st.just(b"x")),
-)
-
-
-def _start() -> Files:
-    """Every guest of it is valid, and has to be remembered."""
-    files = {"site.yaml": SITES[0].encode()}
-    files |= {f"filters/{name}.xml": _filter(name, [RULES[0]], "") for name in ("plain", "other")}
-    files |= {
-        "filters/dual.xml": _filter("dual", [RULES[0], RULES[5]], ""),
-        "filters/locked.xml": _filter("locked", [], ""),
-    }
-    for number, name in enumerate(NAMES[:3]):
-        nic = {"mac": f"'{MACS[number]}'", "segment": "lan", "ipv4": f"[{ADDRESSES[number]}]", "ipv6": "none"}
-        files[f"guests/{name}.yaml"] = _guest(name, {}, [nic], "")
-    return files
-
-
-def _edited(files: Files, edit: Edit) -> Files:
-    path, content = edit
-    rest = {name: found for name, found in files.items() if name != path}
-    return rest if content is None else {**rest, path: content}
-
 
 @given(st.lists(EDITS, min_size=1, max_size=8))
 @settings(max_examples=examples(20, 10000))
 def test_whatever_changes_the_answer_is_that_of_a_check_without_memory(edits: list[Edit]) -> None:
     with tempfile.TemporaryDirectory() as var, patch.object(guests_module, "key_of", _any_key):
-        files = _start()
+        files = start_files()
         for edit in [("site.yaml", files["site.yaml"]), *edits]:
-            files = _edited(files, edit)
+            files = edited(files, edit)
             for _ in range(2):
                 assert repr(examine(files, "s", (), KeptGuests(Path(var), "s"))) == repr(examine(files, "s")), edit
 
@@ -210,25 +61,28 @@ def _any_key(*_: object) -> str:
 
 def _all_kinds() -> Files:
     """A guest for each way to depend on a site and on a filter; which of them are valid depends on both."""
-    files = _start()
+    files = start_files()
     addresses = (("[10.0.0.{}]", "none"), ("[10.0.0.{}]", "['2001:db8::{}']"), ("none", "none"))
     words: tuple[dict[str, str], ...] = ({}, {"hosts": "[kvm01]"}, {"health": "[{agent: true}]"})
     kinds = itertools.product(("", "lan", "dmz"), ("", "guest", "plain"), addresses, words)
     for number, (segment, filter, (ipv4, ipv6), whole) in enumerate(kinds, start=10):
         own = {"mac": f"'52:54:00:00:01:{number:02x}'", "ipv4": ipv4.format(number), "ipv6": ipv6.format(number)}
         nic = own | ({"segment": segment} if segment else {}) | ({"filter": filter} if filter else {})
-        files[f"guests/g{number}.yaml"] = _guest(f"g{number}", whole, [nic], "")
+        files[f"guests/g{number}.yaml"] = guest_text(f"g{number}", whole, [nic], "")
     return files
 
 
 GROUNDS: list[Edit] = [
     *(("site.yaml", text.encode()) for text in SITES),
-    *(("filters/plain.xml", _filter("plain", [rule], "")) for rule in RULES),
-    *(("filters/plain.xml", _filter("plain", [RULES[0], rule], "")) for rule in RULES),
-    *(("filters/plain.xml", _filter("plain", [RULES[0]], reference)) for reference in REFERENCES),
+    *(("filters/plain.xml", filter_text("plain", [rule], "")) for rule in RULES),
+    *(("filters/plain.xml", filter_text("plain", [RULES[0], rule], "")) for rule in RULES),
+    *(("filters/plain.xml", filter_text("plain", [RULES[0]], reference)) for reference in REFERENCES),
     ("filters/plain.xml", None),
-    ("guests/a.yaml", _guest("a", {}, [{"mac": "'52:54:00:00:01:0a'", "ipv4": "[10.0.0.11]", "ipv6": "none"}], "")),
-    ("guests/z.yaml", _guest("z", {}, [{"mac": "'52:54:00:00:02:0a'", "ipv4": "[10.0.0.8/29]", "ipv6": "none"}], "")),
+    ("guests/a.yaml", guest_text("a", {}, [{"mac": "'52:54:00:00:01:0a'", "ipv4": "[10.0.0.11]", "ipv6": "none"}], "")),
+    (
+        "guests/z.yaml",
+        guest_text("z", {}, [{"mac": "'52:54:00:00:02:0a'", "ipv4": "[10.0.0.8/29]", "ipv6": "none"}], ""),
+    ),
 ]
 
 
@@ -238,9 +92,9 @@ KNOWN = random.Random(20261125).sample(range(len(GROUNDS)), examples(2, len(GROU
 @pytest.mark.parametrize("known", KNOWN)
 def test_from_every_ground_to_every_other(known: int, var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guests_module, "key_of", _any_key)
-    examine(_edited(_all_kinds(), GROUNDS[known]), "s", (), KeptGuests(var, "s"))
+    examine(edited(_all_kinds(), GROUNDS[known]), "s", (), KeptGuests(var, "s"))
     for edit in GROUNDS:
-        files = _edited(_all_kinds(), edit)
+        files = edited(_all_kinds(), edit)
         faulty = {problem.origin.path for problem in _without_memory(files)[1]}
         valid = {path: content for path, content in files.items() if path not in faulty or "guests" not in path}
         for each in (files, valid):  # nothing is built of a site with a fault
@@ -272,13 +126,16 @@ def _said(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, st
 FAULTS: dict[str, Edit] = {
     "none": ("guests/c.yaml", None),
     "a word": ("guests/a.yaml", b"name: a\npower: sideways\ninterfaces: []\n"),
-    "a MAC twice": ("guests/d.yaml", _guest("d", {}, [{"mac": f"'{MACS[0]}'", "ipv4": "none", "ipv6": "none"}], "")),
+    "a MAC twice": (
+        "guests/d.yaml",
+        guest_text("d", {}, [{"mac": f"'{MACS[0]}'", "ipv4": "none", "ipv6": "none"}], ""),
+    ),
     "overlaps": (
         "guests/d.yaml",
-        _guest("d", {}, [{"mac": "'52:54:00:00:00:0d'", "ipv4": "[10.0.0.0/29]", "ipv6": "none"}], ""),
+        guest_text("d", {}, [{"mac": "'52:54:00:00:00:0d'", "ipv4": "[10.0.0.0/29]", "ipv6": "none"}], ""),
     ),
-    "a filter's warning": ("filters/plain.xml", _filter("plain", [RULES[0], RULES[3]], "")),
-    "a filter's need": ("filters/plain.xml", _filter("plain", [RULES[4]], "")),
+    "a filter's warning": ("filters/plain.xml", filter_text("plain", [RULES[0], RULES[3]], "")),
+    "a filter's need": ("filters/plain.xml", filter_text("plain", [RULES[4]], "")),
     "another gateway": ("site.yaml", SITES[1].encode()),
     "no default": ("site.yaml", SITES[15].encode()),
 }
@@ -291,7 +148,7 @@ def test_the_command_says_the_same(fault: str, output: str, tmp_path: Path, caps
     var.mkdir()
     warm = ["--site", str(site), "--var", str(var), "--output", output, "check"]
     cold = ["--site", str(site), "--var", str(tmp_path / "none"), "--output", output, "check"]
-    for files in (_start(), _edited(_start(), FAULTS[fault])):
+    for files in (start_files(), edited(start_files(), FAULTS[fault])):
         _written(site, files)
         assert _said(warm, capsys) == _said(cold, capsys)
         assert _said(warm, capsys) == _said(cold, capsys)
@@ -321,7 +178,7 @@ def _entry(var: Path) -> Path:
 
 
 def test_only_what_changed_is_read(var: Path, parsed: list[str]) -> None:
-    files = _start()
+    files = start_files()
     examine(files, "s", (), KeptGuests(var, "s"))
     assert len(parsed) == 3
     parsed.clear()
@@ -329,13 +186,13 @@ def test_only_what_changed_is_read(var: Path, parsed: list[str]) -> None:
     changes: list[tuple[Edit, list[str]]] = [
         (("guests/README.md", b"nothing"), []),
         (("guests/b.yaml", files["guests/b.yaml"] + b"\n"), ["guests/b.yaml"]),
-        (("guests/0.yaml", _guest("0", {}, [twin], "")), ["guests/0.yaml"]),
-        (("filters/plain.xml", _filter("plain", [RULES[0], RULES[0]], "")), []),
+        (("guests/0.yaml", guest_text("0", {}, [twin], "")), ["guests/0.yaml"]),
+        (("filters/plain.xml", filter_text("plain", [RULES[0], RULES[0]], "")), []),
         (("site.yaml", files["site.yaml"] + b"policy: {max_down: 2}\n"), []),
         (("site.yaml", SITES[1].encode()), ["guests/a.yaml", "guests/b.yaml", "guests/c.yaml"]),
     ]
     for edit, expected in changes:
-        changed = _edited(files, edit)
+        changed = edited(files, edit)
         examine(changed, "s", (), KeptGuests(var, "s"))
         assert sorted(parsed) == sorted(expected), edit
         parsed.clear()
@@ -345,9 +202,9 @@ def test_only_what_changed_is_read(var: Path, parsed: list[str]) -> None:
 
 def test_a_commit_that_is_loaded_reads_only_what_changed(var: Path, tmp_path: Path, parsed: list[str]) -> None:
     site = tmp_path / "site"
-    files = _start()
+    files = start_files()
     for number in range(2):
-        _written(site, _edited(files, ("guests/b.yaml", files["guests/b.yaml"] + b"\n" * number)))
+        _written(site, edited(files, ("guests/b.yaml", files["guests/b.yaml"] + b"\n" * number)))
         found = app.load_site(Settings(site=site, var=var))
         assert repr(found) == repr(load(read_folder(site), str(site)))
     assert parsed[6:7] == ["guests/b.yaml"]
@@ -379,7 +236,7 @@ if os.geteuid() == 0:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_an_entry_that_cannot_be_trusted_is_none(var: Path, damage: str) -> None:
-    files = _start()
+    files = start_files()
     examine(files, "s", (), KeptGuests(var, "s"))
     assert len(KeptGuests(var, "s").recall(files)) == 3
     DAMAGES[damage](_entry(var))
@@ -390,18 +247,18 @@ def test_an_entry_that_cannot_be_trusted_is_none(var: Path, damage: str) -> None
 def test_guests_that_are_gone_are_forgotten(var: Path) -> None:
     sizes = []
     for number in range(5):
-        files = {**_start(), f"guests/g{number}.yaml": guest_yaml(f"g{number}", 9, ipv4=f"[10.0.0.{90 + number}]")}
+        files = {**start_files(), f"guests/g{number}.yaml": guest_yaml(f"g{number}", 9, ipv4=f"[10.0.0.{90 + number}]")}
         assert examine(files, "s", (), KeptGuests(var, "s"))[0]
         sizes.append(_entry(var).stat().st_size)
         assert len(KeptGuests(var, "s").recall(files)) == 4
     assert max(sizes) == min(sizes)
     for number in range(6):
-        examine(_start(), "s", (), KeptGuests(var, f"place {number}"))
+        examine(start_files(), "s", (), KeptGuests(var, f"place {number}"))
     assert len(list((var / "guests").iterdir())) == 4
 
 
 def test_where_nothing_can_be_kept_nothing_fails(var: Path, tmp_path: Path) -> None:
-    files = _start()
+    files = start_files()
     expected = repr(examine(files, "s"))
     for folder in (tmp_path / "none", Path("/proc/nowhere"), Path("/dev/null")):
         assert repr(examine(files, "s", (), KeptGuests(folder, "s"))) == expected
@@ -411,16 +268,16 @@ def test_where_nothing_can_be_kept_nothing_fails(var: Path, tmp_path: Path) -> N
 
 
 def test_a_base_is_read_with_what_is_known_and_leaves_it(var: Path) -> None:
-    files = _start()
+    files = start_files()
     examine(files, "s", (), KeptGuests(var, "s"))
     before = _entry(var).read_bytes()
-    base = _edited(files, ("guests/a.yaml", None))
+    base = edited(files, ("guests/a.yaml", None))
     assert repr(examine(base, "s", (), KeptGuests(var, "s", writes=False))) == repr(examine(base, "s"))
     assert _entry(var).read_bytes() == before
 
 
 def test_another_program_or_place_knows_nothing(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = _start()
+    files = start_files()
     examine(files, "s", (), KeptGuests(var, "s"))
     assert not KeptGuests(var, "elsewhere").recall(files)
     monkeypatch.setattr(guests_module, "key_of", lambda *_: "0" * 64)
