@@ -33,6 +33,8 @@ from reconciler.load.fields import (
     SegmentName,
     TcpTarget,
     forms_or_name,
+    none_by_name,
+    none_of_them,
 )
 from reconciler.load.policy_file import DEFAULT_POLICY, PolicyEntry
 from reconciler.model.probe import DEFAULT_SECONDS
@@ -46,7 +48,7 @@ class FilterForms(Part):
     ipv6: FilterName | None = Field(None, description="nwfilter for interfaces with IPv6 only.")
     none: FilterName | None = Field(None, description="nwfilter for interfaces without any address.")
     roles: list[Literal["router", "dhcp-server"]] = Field(
-        default_factory=list,
+        default_factory=none_of_them,
         description="What interfaces with this filter may do beyond speaking for themselves. router: own a gateway's "
         "address, advertise itself, forward from outside its segment. dhcp-server: answer DHCP clients.",
     )
@@ -65,17 +67,17 @@ class SegmentEntry(Part):
         None, description="The hosts' bridge that interfaces in this segment belong on. Left out: not owned."
     )
     ipv4: list[SegmentIPv4] = Field(
-        default_factory=list,
+        default_factory=none_of_them,
         description="IPv4 networks of the segment. Guests' addresses must lie inside; network and "
         "broadcast addresses stay free.",
     )
     ipv6: list[SegmentIPv6] = Field(
-        default_factory=list,
+        default_factory=none_of_them,
         description="IPv6 networks of the segment. Guests' addresses must lie inside; the networks' "
         "first address (subnet-router anycast) stays free.",
     )
     gateways: list[Gateway] = Field(
-        default_factory=list, description="Router addresses of the segment: no guest may own one."
+        default_factory=none_of_them, description="Router addresses of the segment: no guest may own one."
     )
 
 
@@ -108,7 +110,7 @@ class Defaults(Part):
         "guard", description="Where addresses are kept, for interfaces without `attach`."
     )
     health: list[ProbeEntry] = Field(
-        default_factory=list, description="What guests answer while they are well, for guests without `health`."
+        default_factory=none_of_them, description="What guests answer while they are well, for guests without `health`."
     )
 
 
@@ -134,18 +136,21 @@ class SiteFile(Part):
     """Defaults, segments, hosts and policy of a site."""
 
     segments: dict[SegmentName, SegmentEntry] = Field(
-        default_factory=dict, description="Networks that guests are attached to, by name."
+        default_factory=none_by_name, description="Networks that guests are attached to, by name."
     )
     filters: dict[FilterName, FilterChoice] = Field(
-        default_factory=dict,
+        default_factory=none_by_name,
         description="Names for interfaces to use: the nwfilter by the families that an interface has, or one "
         "nwfilter for all cases.",
     )
     defaults: Defaults = Field(DEFAULTS, description="Values where an interface sets none.")
-    hosts: dict[HostName, HostEntry] = Field(default_factory=dict, description="The KVM hosts of the site, by name.")
+    hosts: dict[HostName, HostEntry] = Field(
+        default_factory=none_by_name, description="The KVM hosts of the site, by name."
+    )
     policy: PolicyEntry = Field(DEFAULT_POLICY, description="How far a run may go by itself.")
     ignore: list[IgnoreEntry] = Field(
-        default_factory=list, description="Differences that are reported as ignored, and that apply leaves as they are."
+        default_factory=none_of_them,
+        description="Differences that are reported as ignored, and that apply leaves as they are.",
     )
 
 
@@ -173,7 +178,7 @@ class InterfaceEntry(Part):
         description="The link-local address, where it is not the one derived from the MAC, or none to add none.",
     )
     parameters: dict[ParameterName, ParameterValues] = Field(
-        default_factory=dict, description="Other variables of the filter, each a value or a list of values."
+        default_factory=none_by_name, description="Other variables of the filter, each a value or a list of values."
     )
     attach: Literal["guard", "direct"] | None = Field(
         None,

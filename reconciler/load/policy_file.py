@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reconciler.load.fields import ClockTime, Part, TimeZone
+from reconciler.load.fields import ClockTime, Part, TimeZone, none_of_them
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -65,7 +65,9 @@ class PolicyEntry(Part):
         description="Whether `check --base` refuses a change that lets more frames through, unless one of its commits "
         "says `Allow-widening: REASON`.",
     )
-    windows: list[WindowEntry] = Field(default_factory=list, description="Hours in which a run may interrupt more.")
+    windows: list[WindowEntry] = Field(
+        default_factory=none_of_them, description="Hours in which a run may interrupt more."
+    )
     shutdown: ShutdownEntry = Field(
         DEFAULT_SHUTDOWN, description="How a guest is shut down for a change that needs it."
     )

@@ -13,7 +13,6 @@ from itertools import accumulate
 from xml.parsers import expat
 
 from reconciler.model.origin import Origin
-from reconciler.nwfilter.mend_text import typographic_quotes
 from reconciler.nwfilter.syntax import FilterSyntax
 
 _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
@@ -205,6 +204,8 @@ def _malformed(source: bytes, error: expat.ExpatError, unclosed: Element | None,
         line, column = _line_and_column(text, dash.start())
         message = f"typographic dash in the comment mark {dash[0]}"
         return FilterSyntax(message, line, column, "write comments as <!-- … -->", "xml-typographic-dashes", path)
+    from reconciler.nwfilter.mend_text import typographic_quotes  # its patterns are for what is no XML
+
     if quote := next(typographic_quotes(text), None):
         line, column = _line_and_column(text, quote[0])
         message = f"typographic quote {text[quote[0]]} around an attribute's value"
