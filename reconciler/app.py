@@ -137,11 +137,18 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
     return Proposal(changes(before, desired), verdict_changes(before, desired), said)
 
 
-def filter_coverage(desired: Desired) -> tuple[FilterCoverage, ...]:
+def filter_coverage(settings: Settings, desired: Desired) -> tuple[FilterCoverage, ...]:
     """What the site's filters do wrong on the test frames of its interfaces, without a host. Needs scapy."""
-    from reconciler.nwfilter.leaks import filter_coverage
+    from reconciler.nwfilter.leaks import filter_coverage, subjects
+    from reconciler.records.coverage import KeptCoverage
 
-    return filter_coverage(desired)
+    chosen = subjects(desired)
+    kept = KeptCoverage(settings.var, desired, chosen)
+    known = kept.read()
+    if known is None:
+        known = filter_coverage(desired, chosen)
+        kept.write(known)
+    return known
 
 
 def host_name(settings: Settings, desired: Desired) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
+
+from reconciler.model.guest import Interface
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Proof
@@ -57,6 +60,23 @@ class FilterCoverage:
     leaks: tuple[str, ...] = ()
     inexpressible: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The first interface of one kind, by which its filter is judged, and how many there are of that kind.
+
+    `neighbours` are addresses that it does not own.
+    """
+
+    guest: str
+    interface: Interface
+    neighbours: tuple[IPv4Address | IPv6Address, ...]
+    interfaces: int
+
+    @property
+    def unjudged(self) -> FilterCoverage:
+        return FilterCoverage(self.interface.filter, self.guest, self.interfaces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def check(arguments: Arguments) -> int:
     files = {**files, **mending.files} if mending else files
     desired, problems = examine(files, source, found.odd, app.memory_of(settings))
     proposal = app.proposal(settings, desired, arguments.base) if desired and arguments.base else Proposal()
-    judged = app.filter_coverage(desired) if desired and has_scapy() else ()
+    judged = app.filter_coverage(settings, desired) if desired and has_scapy() else ()
     if arguments.output == "junit":
         from reconciler.report.junit import junit
 
