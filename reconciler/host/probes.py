@@ -50,7 +50,7 @@ def _over_network(timed: dict[Probe, float], within: Namespaces | None) -> Itera
     argv = [sys.executable, "-I", "-S", probe_program.__file__]
     longest = max(timed.values()) + _SPARE_SECONDS
     try:
-        told = run(argv, stdin=json.dumps(wanted), timeout=longest, within=within).stdout
+        told = run(argv, stdin=json.dumps(wanted), timeout=longest, within=within and within.network).stdout
     except HostTimeout:  # which would say that nobody knows what a step has done
         return ()
     answered: Sequence[bool] = json.loads(told)

@@ -33,6 +33,11 @@ class Namespaces(NamedTuple):
     pid: int
     kinds: tuple[str, ...] = ("net",)
 
+    @property
+    def network(self) -> Namespaces:
+        """Its network alone: for a program of ours, which a root of its own would not have."""
+        return self._replace(kinds=("net",))
+
     def wrap(self, argv: Sequence[str]) -> list[str]:
         return ["nsenter", f"--target={self.pid}", *(f"--{kind}" for kind in self.kinds), "--", *argv]
 
