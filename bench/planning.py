@@ -17,6 +17,7 @@ from bench.sites import change_big_guest, write_big_site
 
 GUESTS, FILTERS, CHANGED, ROUNDS = 10_000, 200, 500, 3
 COLD, ONE, NONE = "check, nothing kept", "check, one file changed", "check, nothing changed"
+TRIED = "check, the guest changed whose frames are tried"
 PLANNED = "compared and planned"
 MOST_COLD, MOST_CHANGED, MOST_PLANNED = 6.0, 1.5, 2.0
 
@@ -28,7 +29,7 @@ def measure(options: Options) -> Row:
         folder = Path(temporary)
         write_big_site(folder / "site", guests, FILTERS)
         title = f"A site of {guests:,} guests and {FILTERS} filters"
-        checks = table(title, interleaved(check_ways(folder), rounds), rounds, compared="")
+        checks = table(title, interleaved(check_ways(folder, guests), rounds), rounds, compared="")
         plans = plan_table(folder / "site", changed, rounds)
     targets = (
         Target(f"`check` of {guests:,} guests, {FILTERS} filters", checks.way(COLD).seconds, MOST_COLD, "s"),
@@ -38,7 +39,7 @@ def measure(options: Options) -> Row:
     return Row("planning", (checks, plans), targets)
 
 
-def check_ways(folder: Path) -> dict[str, Way]:
+def check_ways(folder: Path, guests: int) -> dict[str, Way]:
     where = ["--site", str(folder / "site"), "--var", str(folder / "var")]
     argv = [sys.executable, "-m", "reconciler", *where, "check"]
     nets = itertools.cycle(range(3, 200))
@@ -49,16 +50,19 @@ def check_ways(folder: Path) -> dict[str, Way]:
         (folder / "var").mkdir()
         return process(argv)
 
-    def one_changed() -> Sample:
-        process(argv)
-        change_big_guest(folder / "site", 0, next(nets))
-        return process(argv)
+    def changed(guest: int) -> Way:
+        def change() -> Sample:
+            process(argv)
+            change_big_guest(folder / "site", guest, next(nets))
+            return process(argv)
+
+        return change
 
     def unchanged() -> Sample:
         process(argv)
         return process(argv)
 
-    return {COLD: cold, ONE: one_changed, NONE: unchanged}
+    return {COLD: cold, ONE: changed(guests - 1), TRIED: changed(0), NONE: unchanged}
 
 
 def plan_table(site: Path, changed: int, rounds: int) -> Table:

@@ -139,16 +139,16 @@ def proposal(settings: Settings, desired: Desired, base: str) -> Proposal:
 
 def filter_coverage(settings: Settings, desired: Desired) -> tuple[FilterCoverage, ...]:
     """What the site's filters do wrong on the test frames of its interfaces, without a host. Needs scapy."""
-    from reconciler.nwfilter.leaks import filter_coverage, subjects
+    from reconciler.nwfilter.leaks import judged, subjects
     from reconciler.records.coverage import KeptCoverage
 
-    chosen = subjects(desired)
-    kept = KeptCoverage(settings.var, desired, chosen)
-    known = kept.read()
-    if known is None:
-        known = filter_coverage(desired, chosen)
+    chosen, kept = subjects(desired), KeptCoverage(settings.var, desired)
+    known = kept.read(chosen)
+    missing = [subject for subject in chosen if subject not in known]
+    if missing:
+        known |= judged(desired, missing)
         kept.write(known)
-    return known
+    return tuple(known[subject] for subject in chosen)
 
 
 def host_name(settings: Settings, desired: Desired) -> str:

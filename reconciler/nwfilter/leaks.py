@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reconciler.model.coverage import FilterCoverage, Subject
@@ -28,13 +28,13 @@ def subjects(desired: Desired) -> tuple[Subject, ...]:
     return tuple(sorted(found.values(), key=lambda each: (each.interface.filter, each.guest)))
 
 
-def filter_coverage(desired: Desired, chosen: tuple[Subject, ...]) -> tuple[FilterCoverage, ...]:
+def judged(desired: Desired, chosen: Iterable[Subject]) -> dict[Subject, FilterCoverage]:
     """The verdict on the filter of each of them. Raises UsageError without scapy.
 
     One that refers to filters of libvirt's own is not judged: what they do is only known on a host.
     """
     definitions = {definition.name: definition for definition in desired.filters}
-    return tuple(_judged(desired, definitions, subject) for subject in chosen)
+    return {subject: _judged(desired, definitions, subject) for subject in chosen}
 
 
 def _judged(desired: Desired, definitions: Mapping[str, NwFilter], subject: Subject) -> FilterCoverage:

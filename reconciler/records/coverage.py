@@ -1,10 +1,16 @@
-"""What a site's filters do wrong, as it was found before on the same frames of the same filters. Safe to delete."""
+"""What filters do wrong, as it was found before on the same frames and the same filters. Safe to delete.
+
+One entry has the verdicts of one set of filters and one policy, each named by a digest of the interface that it was
+found with; how many interfaces are like that one is no part of it.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from reconciler.model.coverage import FilterCoverage, Subject
@@ -16,40 +22,43 @@ from reconciler.records.plain import from_plain, to_plain
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """All that the verdicts depend on; how many interfaces a filter has is no part of it."""
+class _Rules:
+    """What all verdicts of an entry depend on."""
 
     filters: tuple[NwFilter, ...]
     policy: Policy
-    subjects: tuple[Subject, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    verdicts: tuple[FilterCoverage, ...]
+class _Verdicts:
+    found: tuple[tuple[str, FilterCoverage], ...]
 
 
 class KeptCoverage:
-    """The verdicts on these subjects of a site, below the state folder."""
+    """The verdicts on a site's filters, below the state folder."""
 
-    def __init__(self, var: Path, site: Desired, subjects: tuple[Subject, ...]) -> None:
+    def __init__(self, var: Path, site: Desired) -> None:
         self._folder = var / "coverage"
-        self._subjects = subjects
-        alike = tuple(replace(subject, interfaces=0) for subject in subjects)
-        self._key = key_of(_json(_Asked(site.filters, site.policy, alike)))
+        self._key = key_of(_json(_Rules(site.filters, site.policy)))
 
-    def read(self) -> tuple[FilterCoverage, ...] | None:
-        """None where nothing is kept that can be trusted."""
+    def read(self, subjects: Iterable[Subject]) -> dict[Subject, FilterCoverage]:
+        """Of each that was judged before; of none where nothing is kept that can be trusted."""
         body = read_kept(self._folder, self._key)
         if body is None:
-            return None
+            return {}
         with suppress(ValueError, TypeError, KeyError, RecursionError):
-            pairs = zip(from_plain(_Found, json.loads(body)).verdicts, self._subjects, strict=True)
-            return tuple(replace(verdict, interfaces=subject.interfaces) for verdict, subject in pairs)
-        return None
+            known = dict(from_plain(_Verdicts, json.loads(body)).found)
+            named = ((subject, known.get(_name(subject))) for subject in subjects)
+            return {each: replace(verdict, interfaces=each.interfaces) for each, verdict in named if verdict}
+        return {}
 
-    def write(self, verdicts: tuple[FilterCoverage, ...]) -> None:
-        write_kept(self._folder, self._key, _json(_Found(verdicts)))
+    def write(self, verdicts: Mapping[Subject, FilterCoverage]) -> None:
+        found = tuple((_name(subject), verdict) for subject, verdict in verdicts.items())
+        write_kept(self._folder, self._key, _json(_Verdicts(found)))
+
+
+def _name(subject: Subject) -> str:
+    return sha256(_json(replace(subject, interfaces=0))).hexdigest()
 
 
 def _json(value: object) -> bytes:

@@ -36,7 +36,12 @@ WAYS = {
         {"reconciler apply, 3 guests", "reconciler apply, 20 more"},
     ],
     "planning": [
-        {"check, nothing kept", "check, one file changed", "check, nothing changed"},
+        {
+            "check, nothing kept",
+            "check, one file changed",
+            "check, the guest changed whose frames are tried",
+            "check, nothing changed",
+        },
         {"compared and planned", "compared", "planned"},
     ],
 }

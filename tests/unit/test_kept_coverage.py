@@ -13,10 +13,11 @@ from sites import EXAMPLE, SITE, guest_yaml, site
 
 from reconciler import app
 from reconciler.cli import main
+from reconciler.model.coverage import FilterCoverage
 from reconciler.model.guest import Guest
 from reconciler.model.site import Desired
 from reconciler.nwfilter import battery
-from reconciler.nwfilter.leaks import filter_coverage, subjects
+from reconciler.nwfilter.leaks import judged, subjects
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.settings import Settings
 
@@ -58,6 +59,10 @@ def opened(desired: Desired) -> Desired:
     return replace(desired, filters=tuple(replace(f, entries=(*WIDE, *f.entries)) for f in desired.filters))
 
 
+def without_memory(desired: Desired) -> tuple[FilterCoverage, ...]:
+    return tuple(judged(desired, subjects(desired)).values())
+
+
 CHANGES: dict[str, Callable[[Desired], Desired]] = {
     "a filter": opened,
     "the supplement": lambda desired: replace(desired, policy=replace(desired.policy, supplement=True)),
@@ -75,7 +80,7 @@ def test_what_a_verdict_depends_on_is_judged_anew(change: str, settings: Setting
     asked.clear()
     found = app.filter_coverage(settings, after)
     assert asked
-    assert found == filter_coverage(after, subjects(after))
+    assert found == without_memory(after)
     asked.clear()
     assert app.filter_coverage(settings, after) == found
     assert asked == []
@@ -100,15 +105,25 @@ def test_another_guest_of_the_same_kind_is_counted_and_not_judged(settings: Sett
     assert (again.interfaces, dual.interfaces, ipv4.interfaces) == (2, 1, 5)
 
 
+def test_of_many_kinds_only_those_are_judged_whose_interface_changed(settings: Settings, asked: list[str]) -> None:
+    before = site(GUESTS)
+    app.filter_coverage(settings, before)
+    asked.clear()
+    app.filter_coverage(settings, guest_changed("a", lambda guest: replace(guest, group="db"))(before))
+    assert asked == []
+    app.filter_coverage(settings, guest_changed("a", with_address("10.0.0.99/32"))(before))
+    assert asked == ["52:54:00:00:00:01", "52:54:00:00:00:02"]  # the second one's frames forge the first one's address
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"[[1]]", b"null", b'[[["f","g","h",1,[],[],[]]]]', b"\xff"])
 def test_an_entry_that_is_no_answer_is_none(body: bytes, settings: Settings) -> None:
     from reconciler.records import coverage
 
     desired = site(GUESTS)
     found = app.filter_coverage(settings, desired)
-    kept = coverage.KeptCoverage(settings.var, desired, subjects(desired))
+    kept = coverage.KeptCoverage(settings.var, desired)
     coverage.write_kept(settings.var / "coverage", kept._key, body)
-    assert kept.read() is None
+    assert kept.read(subjects(desired)) == {}
     assert app.filter_coverage(settings, desired) == found
 
 
@@ -130,6 +145,6 @@ def test_where_nothing_can_be_kept_nothing_fails(tmp_path: Path, asked: list[str
     nowhere = Settings(uri="memory", var=tmp_path / "none")
     for _ in range(2):
         asked.clear()
-        assert app.filter_coverage(nowhere, desired) == filter_coverage(desired, subjects(desired))
+        assert app.filter_coverage(nowhere, desired) == without_memory(desired)
         assert asked
     assert not (tmp_path / "none").exists()
