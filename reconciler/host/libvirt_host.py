@@ -344,7 +344,8 @@ def _translated(what: str, error: Any) -> ReconcilerError:
     code = error.get_error_code()
     if code in ABSENT:
         return _Absent(f"libvirt could not {what}: {message}")
-    if code in _GONE or "socket" in message or "connection" in message.lower():
+    lost = code == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_error_domain() == libvirt.VIR_FROM_RPC
+    if lost or code in _GONE or "socket" in message or "connection" in message.lower():
         return HostUnreachable(
             f"libvirt went away when asked to {what}: {message}",
             hint="start libvirtd, then run the command again",
