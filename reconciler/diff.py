@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reconciler.domain.match import match_nics
+from reconciler.domain.match import copies, match_nics
 from reconciler.model.change import Change
 from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Drift, Layer
@@ -185,7 +185,7 @@ def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known, toleranc
     desired, actual = _interface_trees(guest, domain.live, known)
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
-        if nic is None or nic.port is None:
+        if nic is None or nic.port is None or copies(domain.live, interface.mac) > 1:
             continue
         reference = tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, known.get)
         if nic.filterref != reference:
@@ -213,7 +213,10 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...], known: Known) -> tuple
     actual: Tree = {}
     matched = match_nics((interface.mac for interface in guest.interfaces), nics)
     for interface in guest.interfaces:
-        nic = matched.get(interface.mac)
+        nic, found = matched.get(interface.mac), copies(nics, interface.mac)
+        if found > 1:
+            desired[interface.mac], actual[interface.mac] = "one interface", f"{found} interfaces"
+            continue
         if nic is None:
             desired[interface.mac] = "present"
             continue

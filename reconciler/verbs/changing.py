@@ -148,7 +148,9 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
         }
         print_document(arguments, json_document.document("apply", **parts, events=events))
         return
-    if done.execution is None:
+    if done.execution is None and done.plan.waiting:
+        print(f"nothing can be done now: what {done.plan.host} lacks waits")
+    elif done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {short_source(done.plan.source)} says")
     elif done.execution.ok:
         from reconciler.report.text import show_proofs, summary
