@@ -54,7 +54,7 @@ def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
             found.extend(_kernel_drift(guest, domain, live, known, installed, tolerance))
     found.extend(
         Drift(f"port/{port}", "rules", Layer.KERNEL, None, "present")
-        for port in leftover_ports(live.kernel, live.devices)
+        for port in (leftover_ports(live.kernel, live.known_ports) if live.devices else ())
     )
     found.extend(_supplement_drift(desired, live, host))
     marked = (_marked(drift, desired.ignore) for drift in found)
@@ -240,6 +240,9 @@ def _kernel_drift(
         if nic is None or nic.port is None:
             continue
         mac, port = interface.mac, nic.port
+        if live.has_lost(nic):
+            yield Drift(name, f"{mac}.port", Layer.KERNEL, port, None)
+            continue
         if port in live.gated:
             yield Drift(name, f"{mac}.gate", Layer.KERNEL, "open", "closed")
         if tolerance.leaves_unfiltered(guest.name, interface, Layer.LIVE, nic.filterref):

@@ -36,6 +36,9 @@ def running_steps(ground: Ground, strangers: Strangers, guest: Guest, domain: Do
             # Only a restart changes a MAC, and a guest without a stored definition does not come back.
             if not domain.persistent:
                 ground.wait(guest, f"change the MAC {nic.mac} of {guest.name} to {interface.mac}")
+        elif nic is not None and ground.live.has_lost(nic):
+            hint = "give the device its name back, or restart the guest: rules of that name meet none of its frames"
+            ground.wait(guest, f"find port {nic.port} of {guest.name}, which is no device of this host", hint)
         elif nic is not None and nic.port is not None and not _LITERAL.fullmatch(nic.port):
             hint = "give it a <target dev='…'> of letters, digits, dots and dashes"
             ground.wait(guest, f"change port {nic.port} of {guest.name}, whose name nft or ebtables misread", hint)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sites import domain_xml, guest_yaml, host_with, mac, site
+from sites import domain_xml, guest_yaml, host_as_wanted, host_with, mac, site
 
 from reconciler import app
+from reconciler.diff import diff
 from reconciler.host.memory import MemoryHost
+from reconciler.model.drift import Layer
 from reconciler.nwfilter.subjects import unmentioned
 from reconciler.settings import Settings
 from reconciler.stories.rounds import Wanted, apply_in_rounds
@@ -79,3 +81,19 @@ def test_an_apply_that_leaves_it_does_not_say_that_the_host_is_as_it_should_be(
     _print_application(Namespace(output="text"), app.Application(plan, None, seen.drift, ()), [])
     told = capsys.readouterr().out
     assert told.startswith("nothing can be done now") and "waits (unsupported): guest/twice" in told
+
+
+def test_a_port_that_was_renamed_is_enforced_by_nothing_and_keeps_its_rules() -> None:
+    """They are of its old name, under which it may come back."""
+    host = host_as_wanted(DESIRED)
+    live = replace(host.inspect(), devices=host.devices() - {"vnet0"} | {"renamed"})
+    seen = app.Survey(DESIRED, live, "kvm01", diff(DESIRED, live, "kvm01"))
+    kernel = [(each.object, each.field) for each in seen.drift if each.layer is Layer.KERNEL]
+    assert kernel == [("guest/twice", f"{mac(1)}.port")]
+    assert [(each.guest, str(each.proof)) for each in app.proofs_of(seen)] == [
+        ("twice", "absent"),
+        ("web01", "enforced"),
+    ]
+    plan = app.plan_of(seen)
+    assert {step.action.kind for step in plan.steps} == {"define-guest"}
+    assert [each.what for each in plan.waiting] == ["find port vnet0 of twice, which is no device of this host"]
