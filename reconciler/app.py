@@ -211,7 +211,7 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
 
     The core cases need nothing; the whole battery needs scapy, and raises `UsageError` where it is not installed.
     """
-    from reconciler.model.outcome import InterfaceProof
+    from reconciler.model.outcome import Case, InterfaceProof
     from reconciler.nwfilter.floods import flood_cases
     from reconciler.nwfilter.prove import prove, prove_all
     from reconciler.nwfilter.subjects import running_nic, unmentioned, with_neighbours
@@ -226,7 +226,9 @@ def proofs_of(seen: Survey, *, whole_battery: bool = False) -> tuple[InterfacePr
         port = nic.port if nic else None
         visible = visible_families(known.get, interface.filter)
         cases: tuple[Case, ...] = ()
-        if port and whole_battery:
+        if nic and seen.live.has_lost(nic):
+            cases = (Case(interface.mac, "port-on-host", "present", "absent"),)
+        elif port and whole_battery:
             cases = prove_all(rules, port, interface, neighbours, visible)
         elif port:
             cases = prove(rules.ethernet, port, interface, visible, rules.supplement)

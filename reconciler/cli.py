@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -64,16 +63,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb: Callable[[argparse.Namespace], int] = arguments.run
     try:
         _refuse_junit(arguments)
-        return verb(arguments)
+        code = verb(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except ReconcilerError as error:
         _print_error(arguments, error)
         return EXIT_DIFF_ERROR if arguments.verb == "diff" else error.exit_code
     except KeyboardInterrupt:
         print("interrupted; what was begun is in the journal", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+    except OSError as error:
+        return _not_told(arguments, error)
+
+
+def _not_told(arguments: argparse.Namespace, error: OSError) -> int:
+    """Whoever reads the answer has gone, or its disk is full. What was done stands."""
+    from reconciler.verbs.common import speak_to_nobody, tell_error
+
+    if sys.stdout is not None:
+        speak_to_nobody(sys.stdout)
+    if not isinstance(error, BrokenPipeError):
+        message = f"{error.filename or 'standard output'}: {error.strerror}; what was done before stands"
+        tell_error(UsageError(message, hint="`reconciler diff` says what differs, `reconciler history` what was done"))
+    return EXIT_DIFF_ERROR if arguments.verb == "diff" else EXIT_FAILED
 
 
 def _refuse_junit(arguments: argparse.Namespace) -> None:

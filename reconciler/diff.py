@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reconciler.domain.match import match_nics
+from reconciler.domain.match import copies, match_nics
 from reconciler.model.change import Change
 from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Drift, Layer
@@ -54,7 +54,7 @@ def diff(desired: Desired, live: Live, host: str) -> tuple[Drift, ...]:
             found.extend(_kernel_drift(guest, domain, live, known, installed, tolerance))
     found.extend(
         Drift(f"port/{port}", "rules", Layer.KERNEL, None, "present")
-        for port in leftover_ports(live.kernel, live.devices)
+        for port in (leftover_ports(live.kernel, live.known_ports) if live.devices else ())
     )
     found.extend(_supplement_drift(desired, live, host))
     marked = (_marked(drift, desired.ignore) for drift in found)
@@ -185,7 +185,7 @@ def _live_trees(guest: Guest, domain: Domain, live: Live, known: Known, toleranc
     desired, actual = _interface_trees(guest, domain.live, known)
     for interface in guest.interfaces:
         nic = nic_of(domain.live, interface.mac)
-        if nic is None or nic.port is None:
+        if nic is None or nic.port is None or copies(domain.live, interface.mac) > 1:
             continue
         reference = tolerance.interface(guest.name, interface, Layer.LIVE, nic.filterref, known.get)
         if nic.filterref != reference:
@@ -213,7 +213,10 @@ def _interface_trees(guest: Guest, nics: tuple[Nic, ...], known: Known) -> tuple
     actual: Tree = {}
     matched = match_nics((interface.mac for interface in guest.interfaces), nics)
     for interface in guest.interfaces:
-        nic = matched.get(interface.mac)
+        nic, found = matched.get(interface.mac), copies(nics, interface.mac)
+        if found > 1:
+            desired[interface.mac], actual[interface.mac] = "one interface", f"{found} interfaces"
+            continue
         if nic is None:
             desired[interface.mac] = "present"
             continue
@@ -237,6 +240,9 @@ def _kernel_drift(
         if nic is None or nic.port is None:
             continue
         mac, port = interface.mac, nic.port
+        if live.has_lost(nic):
+            yield Drift(name, f"{mac}.port", Layer.KERNEL, port, None)
+            continue
         if port in live.gated:
             yield Drift(name, f"{mac}.gate", Layer.KERNEL, "open", "closed")
         if tolerance.leaves_unfiltered(guest.name, interface, Layer.LIVE, nic.filterref):

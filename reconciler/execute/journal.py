@@ -42,7 +42,7 @@ class Journal:
 
     def _begin_epoch(self) -> int:
         """One more than the last run's: who finds another number there has been overtaken, lock or not."""
-        epoch = _read_epoch(self._epoch_file) + 1
+        epoch = (_read_epoch(self._epoch_file) or last_epoch(self._epoch_file.parent)) + 1
         draft = self._epoch_file.with_name("epoch.new")
         try:
             draft.write_text(f"{epoch}\n", encoding="utf-8")
@@ -100,6 +100,25 @@ def _read_epoch(path: Path) -> int:
         return int(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
+
+
+def last_epoch(folder: Path) -> int:
+    """By the first lines of all runs: for a state folder that has lost its count."""
+    return max((epoch_of(first_line(path)) for path in folder.glob("*.jsonl")), default=0)
+
+
+def first_line(path: Path) -> Any:
+    """Of a run; None where it is cut off or damaged."""
+    try:
+        with path.open("rb") as file:
+            return json.loads(file.readline())
+    except (OSError, ValueError):
+        return None
+
+
+def epoch_of(event: Any) -> int:
+    found = event.get("epoch") if isinstance(event, dict) else None
+    return found if isinstance(found, int) else 0
 
 
 def close_run(folder: Path, run: str, outcome: str) -> None:

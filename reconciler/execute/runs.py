@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from reconciler.errors import UsageError, did_you_mean
 from reconciler.execute.endings import has_end, unended
-from reconciler.execute.journal import VERSION
+from reconciler.execute.journal import VERSION, epoch_of
 from reconciler.model import actions
 from reconciler.model.actions import Action, ShutDownGuest
 from reconciler.model.filter import FilterRef
@@ -19,6 +20,11 @@ from reconciler.model.kernel import Family, ForeignRule
 from reconciler.model.supplement import Element, FloodLimit
 
 Event = Mapping[str, Any]
+_NEEDED: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "step": (("id", str), ("kind", str), ("action", dict)),
+    "done": (("id", str),),
+    "reverted": (("id", str),),
+}
 _KINDS: Mapping[str, type[Any]] = {
     each.kind: each for each in vars(actions).values() if isinstance(each, type) and hasattr(each, "kind")
 }
@@ -30,6 +36,10 @@ class Run:
 
     name: str
     events: tuple[Event, ...]
+
+    @property
+    def epoch(self) -> int:
+        return epoch_of(self.events[0]) if self.events else 0
 
     @property
     def started(self) -> str:
@@ -84,8 +94,8 @@ def _started(action: Action | None, *, reverted: bool) -> set[str]:
 
 
 def read_runs(folder: Path) -> tuple[Run, ...]:
-    """All runs, the oldest first."""
-    return tuple(_read(path) for path in sorted(folder.glob("*.jsonl")))
+    """All runs, the oldest first: by their count, for a clock can be put back, and by their names."""
+    return tuple(sorted(map(_read, folder.glob("*.jsonl")), key=lambda run: (run.epoch, run.name)))
 
 
 def open_runs(folder: Path) -> tuple[Run, ...]:
@@ -142,7 +152,13 @@ def read_action(kind: str, given: Mapping[str, Any]) -> Action:
     if made is None:
         raise UsageError(f"the journal holds a step of the kind {kind!r}, which this version ({VERSION}) does not know")
     known = {field.name for field in fields(made)}
-    action: Action = made(**{name: _value(name, value) for name, value in given.items() if name in known})
+    try:
+        action: Action = made(**{name: _value(name, value) for name, value in given.items() if name in known})
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"the journal holds a damaged step of the kind {kind!r}; nothing was done",
+            hint="`reconciler history` names the runs that are open: put the file of that run back, or move it away",
+        ) from error
     return action
 
 
@@ -167,8 +183,15 @@ def _value(name: str, value: Any) -> Any:
 def _read(path: Path) -> Run:
     events: list[Event] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            event = json.loads(line)
+            if _is_event(event):
+                events.append(event)
     return Run(path.stem, tuple(events))
+
+
+def _is_event(line: Any) -> bool:
+    if not isinstance(line, dict):
+        return False
+    needed = _NEEDED.get(str(line.get("event")), ())
+    return isinstance(line.get("event"), str) and all(isinstance(line.get(name), kind) for name, kind in needed)

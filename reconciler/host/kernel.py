@@ -23,6 +23,7 @@ from reconciler.nwfilter.iptables import parse_iptables
 from reconciler.nwfilter.leftovers import jumps_to, leftover_chains
 from reconciler.nwfilter.nft_leftovers import clearing, deletions
 from reconciler.nwfilter.nftables import has_tables, parse_nftables
+from reconciler.nwfilter.sleeping import Table, as_met, sleeping_tables, waking
 from reconciler.nwfilter.supplement import TABLE, changes, commands
 from reconciler.nwfilter.supplement_read import CLOSED, GATE, closed_ports, parse_supplement
 
@@ -54,6 +55,7 @@ class Kernel:
         self._within = within
         self._said = said
         self._noted = {} if noted is None else noted
+        self._sleeping: frozenset[Table] = frozenset()
 
     def rules(self, packets: bool) -> KernelRules:
         """The ethernet-level rules, and with `packets` those of iptables and ip6tables too; of nft always both."""
@@ -123,12 +125,14 @@ class Kernel:
 
     def _ruleset(self, family: Family) -> Ruleset:
         if family is Family.ETHERNET:
-            return parse_ebtables(self._print("ebtables-save"))
-        return parse_iptables(self._print(f"{_PROGRAMS[family][0]}-save"), family)
+            return as_met(parse_ebtables(self._print("ebtables-save")), self._sleeping)
+        return as_met(parse_iptables(self._print(f"{_PROGRAMS[family][0]}-save"), family), self._sleeping)
 
     def _listed_tables_of_nft(self) -> str | None:
         """The rules of bridges where libvirt has both its tables of nft. To look for tables is cheaper than to list."""
-        if not has_tables(self._print("nft", "-j", "list", "tables")):
+        tables = self._print("nft", "-j", "list", "tables")
+        self._sleeping = sleeping_tables(tables)
+        if not has_tables(tables):
             return None
         return self._print("nft", "-j", "list", "ruleset", "bridge")
 
@@ -141,7 +145,7 @@ class Kernel:
         except (ValueError, KeyError) as error:
             message = f"what nft lists of libvirt's rules is not understood: {error!r}; nothing was done"
             raise HostError(message) from error
-        return KernelRules(ethernet, inet=inet)
+        return KernelRules(as_met(ethernet, self._sleeping), inet=as_met(inet, self._sleeping))
 
     def sweep(self, port: str) -> None:
         """Remove what a failed build of a port's rules left of nft: libvirt would build the next ones into it.
@@ -151,8 +155,10 @@ class Kernel:
         self._change_nft(lambda listed: clearing(listed, port))
 
     def _change_nft(self, commands_for: Callable[[str], tuple[str, ...]]) -> None:
-        """Run what is wanted for the tables as they are now, in one transaction."""
+        """Run what is wanted for the tables as they are now, in one transaction; those that sleep are woken before."""
         listed = self._listed_tables_of_nft()
+        if awake := waking(self._sleeping):
+            run(["nft", "-f", "-"], stdin=awake, within=self._within)
         if listed is not None and (commands := commands_for(listed)):
             run(["nft", "-f", "-"], stdin="\n".join(commands) + "\n", within=self._within)
 
@@ -169,12 +175,13 @@ class Kernel:
 
     def own_table(self) -> tuple[frozenset[str], Supplement | None]:
         """The ports that the gate holds closed, and the supplement, by one reading."""
-        tables = json.loads(self._print("nft", "-j", "list", "tables", "bridge"))["nftables"]
-        if TABLE not in {item["table"]["name"] for item in tables if "table" in item}:
+        tables = self._print("nft", "-j", "list", "tables", "bridge")
+        if TABLE not in {item["table"]["name"] for item in json.loads(tables)["nftables"] if "table" in item}:
             return frozenset(), None
         listed = self._print("nft", "-j", "list", "table", "bridge", TABLE)
         try:
-            return closed_ports(listed), parse_supplement(listed)
+            asleep = ("bridge", TABLE) in sleeping_tables(tables)
+            return closed_ports(listed), None if asleep else parse_supplement(listed)
         except (ValueError, KeyError, TypeError) as error:
             message = f"what nft lists of our own table is not understood: {error!r}; nothing was done"
             raise HostError(message) from error

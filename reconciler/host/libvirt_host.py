@@ -36,6 +36,7 @@ from reconciler.host.rule_programs import Command
 from reconciler.host.session import Session, open_again, open_session
 from reconciler.host.shutdown import shut_down
 from reconciler.host.understanding import domain_of, filter_of
+from reconciler.host.well_formed import well_formed
 from reconciler.model.filter import FilterRef, NwFilter
 from reconciler.model.kernel import Family, ForeignRule, KernelRules
 from reconciler.model.live import Binding, Domain, Live, LiveFilter
@@ -131,7 +132,7 @@ class LibvirtHost:
         handle = self._find(
             f"look up the binding of {port}", lambda: self._connection.nwfilterBindingLookupByPortDev(port)
         )
-        return None if handle is None else parse_binding(self._ask(f"read {port}", handle.XMLDesc))
+        return None if handle is None else parse_binding(well_formed(self._ask(f"read {port}", handle.XMLDesc)))
 
     def packaged_filters(self) -> tuple[NwFilter, ...]:
         return packaged_filters(self._daemon)
@@ -193,7 +194,7 @@ class LibvirtHost:
 
     def set_live_filterref(self, guest: str, mac: str, filterref: FilterRef | None, bridge: str | None = None) -> None:
         handle = self._required_domain(guest)
-        live = self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE))
+        live = well_formed(self._ask(f"read {guest}", lambda: handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)))
         nics = [nic for nic in parse_nics(live) if nic.mac == mac]
         if len(nics) != 1:
             raise HostError(f"the guest {guest} has {len(nics)} interfaces with the MAC {mac}; nothing was changed")
@@ -343,7 +344,8 @@ def _translated(what: str, error: Any) -> ReconcilerError:
     code = error.get_error_code()
     if code in ABSENT:
         return _Absent(f"libvirt could not {what}: {message}")
-    if code in _GONE or "socket" in message or "connection" in message.lower():
+    lost = code == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_error_domain() == libvirt.VIR_FROM_RPC
+    if lost or code in _GONE or "socket" in message or "connection" in message.lower():
         return HostUnreachable(
             f"libvirt went away when asked to {what}: {message}",
             hint="start libvirtd, then run the command again",

@@ -69,8 +69,8 @@ def run(
             env=clean_environment(env),
             check=False,
         )
-    except FileNotFoundError as error:
-        raise HostError(f"the program {command[0]!r} is not installed", hint="the README names the packages") from error
+    except OSError as error:
+        raise _not_started(command[0], error) from error
     except subprocess.TimeoutExpired as error:
         raise HostTimeout(f"`{shlex.join(argv)}` did not end within {timeout:.0f} s and was killed") from error
     completed = Completed(tuple(argv), ended.returncode, ended.stdout, ended.stderr)
@@ -112,9 +112,15 @@ def spawn(argv: Sequence[str], *, log: Path, descriptors: Sequence[int] = ()) ->
                 pass_fds=descriptors,
                 start_new_session=True,
             )
-    except FileNotFoundError as error:
-        raise HostError(f"the program {argv[0]!r} is not installed", hint="the README names the packages") from error
+    except OSError as error:
+        raise _not_started(argv[0], error) from error
     return Background(process)
+
+
+def _not_started(program: str, error: OSError) -> HostError:
+    if isinstance(error, FileNotFoundError):
+        return HostError(f"the program {program!r} is not installed", hint="the README names the packages")
+    return HostError(f"the program {program!r} cannot be started ({error.strerror})", hint="look at this host's limits")
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from reconciler.host.answers import FilterText
 from reconciler.host.filter_files import filter_file
 from reconciler.host.reading import GuestTexts
 from reconciler.host.saved import SavedText
+from reconciler.host.well_formed import well_formed
 from reconciler.model.live import MANAGED_SAVE, Domain, LiveFilter, SavedState
 from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.nwfilter.parse import parse_dump
@@ -39,8 +40,9 @@ def filter_of(text: FilterText) -> LiveFilter | None:
     """None where libvirt knows no filter of that name."""
     if text.xml is None:
         return None
-    definition = parse_dump(text.xml, f"filter/{text.name}")
+    xml = well_formed(text.xml)
+    definition = parse_dump(xml, f"filter/{text.name}")
     uuid = definition.uuid or ""
     file = filter_file(text.file, text.xml, definition)
     owned, temporary = uuid == mark_uuid(text.name), uuid == temporary_uuid(text.name)
-    return LiveFilter(definition, uuid, owned, text.xml, file, temporary)
+    return LiveFilter(definition, uuid, owned, xml, file, temporary)

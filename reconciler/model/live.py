@@ -134,6 +134,19 @@ class Live:
     def filter(self, name: str) -> LiveFilter | None:
         return self._filter_by_name.get(name)
 
+    def has_lost(self, nic: Nic) -> bool:
+        """Whether a running interface's port is no device of the host: renamed by hand, so that no rule meets it.
+
+        A host without any device is one that was not asked for them.
+        """
+        is_filtered = nic.port is not None and nic.kind in FILTERED_KINDS
+        return bool(self.devices) and is_filtered and nic.port not in self.devices
+
+    @property
+    def known_ports(self) -> frozenset[str]:
+        """The host's devices, and what libvirt takes for the ports of its guests."""
+        return self.devices | {nic.port for domain in self.domains for nic in domain.live if nic.port}
+
     def binding(self, port: str) -> Binding | None:
         return self._binding_by_port.get(port)
 

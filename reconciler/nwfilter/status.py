@@ -86,7 +86,7 @@ class _Look:
             guest.name,
             interface.mac,
             _shown_filter(interface, reference, nic),
-            self._proof(guest, interface, nic.port, frames),
+            Proof.ABSENT if self._live.has_lost(nic) else self._proof(guest, interface, nic.port, frames),
             nic.port,
             _coverage(self._desired, interface, frames, learns=learns),
             trusts_guest=nic.trusts_guest,

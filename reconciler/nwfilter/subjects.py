@@ -42,10 +42,13 @@ def _first_addresses(interface: Interface) -> Iterator[Address]:
 
 
 def unmentioned(guest: Guest, live: Live) -> Iterator[Nic]:
-    """What a managed guest has that the site says nothing about."""
+    """What a managed guest has that the site says nothing about; of several interfaces of one MAC all but the first."""
     domain = live.domain(guest.name)
     mentioned = {interface.mac for interface in guest.interfaces}
-    return (nic for nic in (domain.live if domain else ()) if nic.mac not in mentioned)
+    for nic in domain.live if domain else ():
+        if nic.mac not in mentioned:
+            yield nic
+        mentioned.discard(nic.mac)
 
 
 def unmanaged(desired: Desired, live: Live, host: str) -> Unmanaged:

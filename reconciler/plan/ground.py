@@ -115,6 +115,11 @@ class Ground:
         """Say that something is left, once however often it is met."""
         self._waiting[Waiting(f"guest/{guest.name}", what, WaitReason.UNSUPPORTED, hint, disruption)] = None
 
+    def wait_for_one(self, guest: Guest, mac: str, copies: int) -> None:
+        """Several interfaces of one MAC: none is touched, since it could be the wrong one."""
+        what = f"tell apart the {copies} interfaces of {guest.name} with the MAC {mac}"
+        self.wait(guest, what, "give each a MAC of its own, and the site their interfaces", Disruption.NONE)
+
     def wait_for_filter(self, guest: Guest, mac: str, kind: str) -> None:
         """An interface of a type that libvirt cannot filter: it drops the filterref without a word."""
         what = f"filter {mac}: libvirt filters no interface of type {kind}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.domain.match import match_nics
+from reconciler.domain.match import copies, match_nics
 from reconciler.domain.rewrite import set_bridge, set_filterref, set_mac
 from reconciler.model.actions import DefineGuest, SetAutostart, StartGuest
 from reconciler.model.disruption import Disruption
@@ -62,7 +62,10 @@ def _stored_definition(ground: Ground, guest: Guest, domain: Domain) -> tuple[st
     references: list[FilterRef] = []
     matched = match_nics((interface.mac for interface in guest.interfaces), domain.persistent)
     for interface in guest.interfaces if domain.persistent else ():
-        nic = matched.get(interface.mac)
+        nic, found = matched.get(interface.mac), copies(domain.persistent, interface.mac)
+        if found > 1:
+            ground.wait_for_one(guest, interface.mac, found)
+            continue
         if nic is None:
             if not ground.ignores(guest, interface.mac, Layer.PERSISTENT):
                 ground.wait(guest, f"give {guest.name}'s definition an interface with the MAC {interface.mac}")

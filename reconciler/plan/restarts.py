@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from reconciler.domain.match import match_nics
+from reconciler.domain.match import copies, match_nics
 from reconciler.model.actions import ShutDownGuest, StartGuest
 from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
@@ -25,7 +25,12 @@ def _needs_restart(ground: Ground, guest: Guest, domain: Domain) -> str:
     running, stored = match_nics(wanted, domain.live), match_nics(wanted, domain.persistent)
     for mac in wanted:
         nic = running.get(mac)
-        if nic is None and mac in stored and not ground.ignores(guest, mac, Layer.LIVE):
+        if (
+            not copies(domain.live, mac)
+            and nic is None
+            and mac in stored
+            and not ground.ignores(guest, mac, Layer.LIVE)
+        ):
             return f"it runs without the interface {mac} that its definition has"
         if nic is not None and nic.mac != mac and not ground.ignores(guest, f"{mac}.mac", Layer.LIVE):
             return f"it runs with the MAC {nic.mac} in place of {mac}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from reconciler.domain.match import match_nics
+from reconciler.domain.match import copies, match_nics
 from reconciler.model.actions import ChangeLiveFilterref, OpenGate, RebuildPort
 from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
@@ -17,19 +18,30 @@ from reconciler.nwfilter.installed import are_all_missing
 from reconciler.plan.ground import Ground
 from reconciler.plan.strangers import Strangers
 
+_LITERAL = re.compile(r"""[^\s"'\\]*[^\s"'\\*+]""")
+"""A device's name that is no pattern of names to nft (`tap*`) or to ebtables and iptables (`tap+`)."""
+
 
 def running_steps(ground: Ground, strangers: Strangers, guest: Guest, domain: Domain) -> Iterator[Step]:
     macs = tuple(interface.mac for interface in guest.interfaces)
     matched, stored = match_nics(macs, domain.live), match_nics(macs, domain.persistent)
     for interface in guest.interfaces:
-        nic = matched.get(interface.mac)
-        if domain.active and nic is None:
+        nic, found = matched.get(interface.mac), copies(domain.live, interface.mac)
+        if found > 1:
+            ground.wait_for_one(guest, interface.mac, found)
+        elif domain.active and nic is None:
             if not stored.get(interface.mac) and not ground.ignores(guest, interface.mac, Layer.LIVE):
                 ground.wait(guest, f"give {guest.name} an interface with the MAC {interface.mac}")
         elif nic is not None and nic.mac != interface.mac:
             # Only a restart changes a MAC, and a guest without a stored definition does not come back.
             if not domain.persistent:
                 ground.wait(guest, f"change the MAC {nic.mac} of {guest.name} to {interface.mac}")
+        elif nic is not None and ground.live.has_lost(nic):
+            hint = "give the device its name back, or restart the guest: rules of that name meet none of its frames"
+            ground.wait(guest, f"find port {nic.port} of {guest.name}, which is no device of this host", hint)
+        elif nic is not None and nic.port is not None and not _LITERAL.fullmatch(nic.port):
+            hint = "give it a <target dev='…'> of letters, digits, dots and dashes"
+            ground.wait(guest, f"change port {nic.port} of {guest.name}, whose name nft or ebtables misread", hint)
         elif nic is not None and nic.port is not None:
             yield from _Interface(ground, guest, interface, nic, nic.port).steps(strangers)
 

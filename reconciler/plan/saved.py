@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from reconciler.domain.match import copies
 from reconciler.domain.rewrite import set_filterref
 from reconciler.model.actions import RewriteSave
 from reconciler.model.disruption import Disruption
@@ -36,6 +37,9 @@ def _changes(ground: Ground, guest: Guest, state: SavedState) -> Iterator[tuple[
     for interface in guest.interfaces:
         nic = nics.get(interface.mac)
         if nic is None or nic.kind not in FILTERED_KINDS:
+            continue
+        if (found := copies(state.nics, interface.mac)) > 1:
+            ground.wait_for_one(guest, interface.mac, found)
             continue
         reference = ground.reference(guest, interface, Layer.SAVED, nic.filterref, f"{state.name}.")
         field = f"{state.name}.{interface.mac}.filterref"

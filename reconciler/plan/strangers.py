@@ -56,7 +56,7 @@ class Strangers:
     def port_steps(self, managed: frozenset[str]) -> Iterator[Step]:
         """Of ports that no guest of the site has: rules and gates that were left behind."""
         live = self._ground.live
-        gone = leftover_ports(live.kernel, live.devices)
+        gone = leftover_ports(live.kernel, live.known_ports) if live.devices else ()
         for port in gone:
             if not self._ground.tolerance.ignores(f"port/{port}", "rules", Layer.KERNEL):
                 yield Step(f"sweep:{port}", SweepPort(port), "libvirt left them behind; the port is no device any more")

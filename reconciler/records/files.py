@@ -30,6 +30,14 @@ def read_record(path: Path) -> Record | None:
     return found
 
 
+def recall(path: Path) -> Record | None:
+    """As `read_record`, None also for one that cannot be read: of what any run finds out anew."""
+    try:
+        return read_record(path)
+    except HostError:
+        return None
+
+
 def write_record(path: Path, record: Record) -> None:
     """Replace a record: after a crash at any point the file is the old one or the new one.
 

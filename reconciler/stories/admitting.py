@@ -12,7 +12,7 @@ from reconciler.model.guest import Guest
 from reconciler.model.live import Live
 from reconciler.nwfilter.guard import interface_filterref
 from reconciler.plan.addresses import wanted_networks
-from reconciler.records.files import read_record, remove_record, write_record
+from reconciler.records.files import recall, remove_record, write_record
 from reconciler.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_admission(settings: Settings, seen: Survey) -> None:
         forget_admission(settings)
         return
     record = admission_record(settings.admission, seen)
-    if read_record(path) != record:
+    if recall(path) != record:
         write_record(path, record)
 
 

@@ -55,7 +55,7 @@ def apply_in_rounds(
         _learn(settings, execution)
         steps = (*whole.steps, *plan.steps) if number else plan.steps
         if not execution.ok or proven is None:
-            return replace(whole, steps=steps), execution, _look_again(settings, host, seen)
+            return replace(whole, steps=steps), execution, _look_after_failure(settings, host, seen, execution)
         seen, plan = proven
         whole = replace(whole, steps=steps, waiting=plan.waiting)
     if execution and plan.steps and not wanted.approved:
@@ -110,6 +110,28 @@ def _still_to_do(step: Step, done: str) -> HostError:
 
 def _look_again(settings: Settings, host: Host, seen: Survey) -> Survey:
     return replace(app.survey(seen.desired, host, seen.host, app.remembered(settings)), holds=seen.holds)
+
+
+def _look_after_failure(settings: Settings, host: Host, seen: Survey, execution: Execution) -> Survey:
+    """Where the host does not answer any more either, the error has to say what was done: nothing else will."""
+    try:
+        return _look_again(settings, host, seen)
+    except ReconcilerError as second:
+        raise type(second)(
+            f"{_account(execution)}; the host cannot be looked at either: {second.message}",
+            hint=second.hint or "see that libvirtd runs, then apply again: it looks anew and finishes the work",
+        ) from second
+
+
+def _account(execution: Execution) -> str:
+    said = {
+        "done": [step.id for step in execution.done],
+        "taken back": [step.id for step in execution.reverted],
+        "NOT taken back": [step.id for step, _ in execution.unreverted],
+    }
+    parts = (f"{what}: {', '.join(ids)}" for what, ids in said.items() if ids)
+    reason = execution.error.message if execution.error else "it did not end well"
+    return "; ".join((f"run {execution.run} failed: {reason}", *parts))
 
 
 def _learn(settings: Settings, execution: Execution) -> None:

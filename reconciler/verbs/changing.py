@@ -18,6 +18,8 @@ from reconciler.verbs.common import (
     Arguments,
     add_allow_option,
     add_rewind_option,
+    agrees,
+    at_a_terminal,
     console,
     print_document,
     short_source,
@@ -80,7 +82,7 @@ def _write_plan(path: Path, found: dict[str, Any]) -> None:
 def apply(arguments: Arguments) -> int:
     settings = settle(arguments)
     digest = _planned_digest(arguments.plan) if arguments.plan else None
-    if sys.stdin.isatty() and not arguments.yes and digest is None:
+    if at_a_terminal() and not arguments.yes and digest is None:
         digest = _confirmed(arguments)
         if digest is None:
             print("nothing was done", file=sys.stderr)
@@ -131,7 +133,7 @@ def _confirmed(arguments: Arguments) -> str | None:
     show_plan(console(), plan)
     if not plan.steps:
         return plan.digest
-    return plan.digest if input("apply these steps? [y/N] ").strip().lower() in ("y", "yes") else None
+    return plan.digest if agrees("apply these steps?") else None
 
 
 def _print_application(arguments: Arguments, done: app.Application, events: list[dict[str, str]]) -> None:
@@ -146,7 +148,9 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
         }
         print_document(arguments, json_document.document("apply", **parts, events=events))
         return
-    if done.execution is None:
+    if done.execution is None and done.plan.waiting:
+        print(f"nothing can be done now: what {done.plan.host} lacks waits")
+    elif done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {short_source(done.plan.source)} says")
     elif done.execution.ok:
         from reconciler.report.text import show_proofs, summary

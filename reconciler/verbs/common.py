@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.errors import ReconcilerError
 from reconciler.settings import Settings, settle
@@ -63,9 +64,30 @@ def tell_error(error: ReconcilerError) -> None:
         print(f"hint: {error.hint}", file=sys.stderr)
 
 
+def speak_to_nobody(stream: TextIO) -> None:
+    """Behind a stream that takes no more text, its reader gone or its disk full; else Python complains at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def at_a_terminal() -> bool:
+    """Whether there is somebody to ask; a process may have been started without any standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def agrees(question: str) -> bool:
+    """Without an answer, as at the end of the input, nobody has agreed."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def tell_progress(event: str, step: Step) -> None:
     words = {"start": "  …", "done": "  ✓", "revert": "  ↶"}
-    print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
+    try:
+        print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
+    except OSError:
+        speak_to_nobody(sys.stderr)  # the steps go on: a guest may be down, and has to be started
 
 
 def console() -> Console:

@@ -12,11 +12,15 @@ from frames import stream, udp_frame
 from installed import drop_for_all, gated, leave_behind, of_nft
 from settled import Host, write_site
 from sites import guest_yaml, mac
+from worlds import own_root
 
+from reconciler import app
 from reconciler.lab.guests import NicSpec, tiny_domain_xml
 from reconciler.lab.init import ROOT
 from reconciler.lab.labs import lab as new_lab
+from reconciler.model.kernel import Family
 from reconciler.model.outcome import Proof
+from reconciler.nwfilter.nftables import TABLES
 
 pytestmark = pytest.mark.lab
 
@@ -84,6 +88,20 @@ def test_a_flushed_ruleset_is_drift_of_every_guest_and_is_rebuilt_behind_the_gat
     assert host.plan() == ["rebuild-port"] * 3
     host.converge()
     with stream(host.lab, host.port("web01"), forged, tmp_path) as counted:
+        assert host.drift() == ()
+    assert counted.arrived("forged") == 0 < counted.sent("forged")
+
+
+def test_rules_of_a_table_that_sleeps_are_met_by_nobody_and_it_is_woken_behind_the_gate(
+    host: Host, tmp_path: Path
+) -> None:
+    """Every program lists them as ever."""
+    table = TABLES[Family.NFT_ETHERNET] if of_nft(host.lab) else "nat"
+    host.lab.run([*own_root(host.lab), "nft", "add", "table", "bridge", table, "{ flags dormant ; }"])
+    assert host.fields() >= {("guest/web01", "kernel", f"{mac(1)}.rules"), ("guest/db01", "kernel", f"{mac(2)}.rules")}
+    assert {proof.proof for proof in app.proofs_of(host.survey())} == {Proof.ABSENT}
+    host.converge()
+    with stream(host.lab, host.port("web01"), {"forged": udp_frame(mac(1), "10.0.0.66")}, tmp_path) as counted:
         assert host.drift() == ()
     assert counted.arrived("forged") == 0 < counted.sent("forged")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -120,3 +121,41 @@ def test_a_broken_pipe_is_no_error(tmp_path: Path) -> None:
     argv = f"{sys.executable} -m reconciler schema guest | head -1"
     ended = subprocess.run(argv, shell=True, check=False, capture_output=True, text=True)
     assert "Traceback" not in ended.stderr
+
+
+def test_an_answer_that_finds_no_room_is_an_error_in_one_sentence() -> None:
+    with Path("/dev/full").open("w") as full:
+        argv = [sys.executable, "-m", "reconciler", "schema", "guest"]
+        ended = subprocess.run(argv, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: standard output: No space left on device"), ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+TELLS = """
+import sys
+from reconciler.model.actions import StartGuest
+from reconciler.model.plan import Step
+from reconciler.verbs.common import tell_progress
+step = Step("1", StartGuest("web01"), "it was stopped")
+for event in ("start", "done"):
+    tell_progress(event, step)
+print("all steps were taken")
+"""
+
+
+def test_steps_go_on_when_nobody_hears_of_them_any_more() -> None:
+    """Else a guest that was shut down for a change would stay down because a terminal was closed."""
+    reader, gone = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("w") as full, os.fdopen(gone, "w") as pipe:
+        for stderr in (full, pipe):
+            argv = [sys.executable, "-c", TELLS]
+            ended = subprocess.run(argv, check=False, stdout=subprocess.PIPE, stderr=stderr, text=True)
+            assert (ended.returncode, ended.stdout) == (0, "all steps were taken\n")
+
+
+def test_who_has_no_standard_input_is_not_asked(tmp_path: Path) -> None:
+    uri = f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
+    argv = f"{sys.executable} -m reconciler --connect '{uri}' --site {EXAMPLE} --var {tmp_path} --host kvm01 apply <&-"
+    refused(subprocess.run(argv, shell=True, check=False, capture_output=True, text=True), 1, "does not exist")

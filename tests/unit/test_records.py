@@ -12,6 +12,7 @@ import pytest
 from reconciler.errors import HostError
 from reconciler.records.commits import Applied, begin, finish, read_applied
 from reconciler.records.files import read_record, write_record
+from reconciler.records.timings import learn_timings, read_timings
 
 A, B = "a" * 40, "b" * 40
 SYSTEM_CALLS = ("open", "fsync", "replace")
@@ -120,3 +121,12 @@ def test_a_record_that_says_no_commit_is_refused_not_guessed(tmp_path: Path, tex
     (tmp_path / "applied.json").write_text(text)
     with pytest.raises(HostError, match="nothing was done"):
         read_applied(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", '{"rebu', "[]", "\0" * 99, '{"rebuild": Infinity}', '{"rebuild": 1e300}', "{}"])
+def test_damaged_estimates_keep_no_run_from_its_work(tmp_path: Path, text: str) -> None:
+    """They are only measured again; a deadline without an end would be none."""
+    (tmp_path / "timings.json").write_text(text)
+    assert read_timings(tmp_path) == {}
+    learn_timings(tmp_path, {"rebuild": 1.5})
+    assert read_timings(tmp_path) == {"rebuild": 1.5}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from sites import SITE, guest_yaml, host_with, site
 
 from reconciler import app
+from reconciler.errors import HostUnreachable
 from reconciler.execute.journal import Journal
 from reconciler.execute.runs import open_runs
 from reconciler.host.memory import MemoryHost
@@ -116,3 +118,30 @@ def test_a_guest_that_is_to_stay_down_is_stopped_though_the_filters_that_it_woul
     assert [step.action.target for step in plan.steps] == ["guest/web01"]
     assert {each.target for each in plan.waiting} == {"filter/guest-mac"}
     assert not host.domains["web01"].active
+
+
+def test_a_host_that_goes_away_in_the_midst_is_told_with_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can look at it any more, so the error is all that there is."""
+    desired = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]"), "db01": guest_yaml("db01", 2, "[10.0.0.2]")}, ALL)
+    host = host_with(desired)
+    settings = Settings(uri="memory", var=tmp_path)
+    seen = app.survey(desired, host, HOST, app.remembered(settings))
+
+    def goes_away(_call: str, target: str) -> None:
+        if target == "guard-web01-000001":
+            host.fault = gone
+            monkeypatch.setattr(MemoryHost, "inspect", gone)
+
+    def gone(*asked: object) -> None:
+        raise HostUnreachable(f"libvirt went away when asked to do {asked}")
+
+    host.fault = goes_away
+    with pytest.raises(HostUnreachable) as told:
+        apply_in_rounds(settings, host, seen, app.plan_of(seen), Wanted())
+    (run,) = open_runs(tmp_path / "journal")
+    assert f"run {run.name} failed: libvirt went away" in told.value.message
+    assert "NOT taken back: filter:guard-web01-000001" in told.value.message
+    assert "the host cannot be looked at either" in told.value.message
+    assert told.value.hint
