@@ -5,6 +5,7 @@ Read with expat: no DTD, so no entity can be declared, expanded or fetched.
 
 from __future__ import annotations
 
+import codecs
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from reconciler.nwfilter.mend_text import typographic_quotes
 from reconciler.nwfilter.syntax import FilterSyntax
 
 _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
+_OPEN_ENCODINGS = re.compile("utf-8|ascii|iso8859-.+|cp125[0-9]|koi8-.")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _TYPOGRAPHIC_QUOTES = tuple("‘’‚‛“”„‟′″«»")
 _TYPOGRAPHIC_DASH = re.compile("<![‐-―−]|[‐-―−]>")
@@ -176,9 +178,7 @@ def _as_utf8(text: bytes | str, path: str) -> bytes:
             return text.removeprefix("\ufeff").encode()
         if text.startswith(_UTF16_MARKS):
             return text.decode("utf-16").encode()
-        declared = _ENCODING.match(text.lstrip(b"\xef\xbb\xbf"))
-        encoding = declared[1].decode() if declared else "utf-8"
-        return text.decode(encoding).removeprefix("\ufeff").encode()
+        return text.decode(_encoding(text)).removeprefix("\ufeff").encode()
     except (UnicodeError, LookupError) as error:
         offset = error.start if isinstance(error, UnicodeDecodeError) else 0
         before = bytes(text[:offset]) if isinstance(text, bytes) else b""
@@ -190,6 +190,15 @@ def _as_utf8(text: bytes | str, path: str) -> bytes:
             "xml-encoding",
             path,
         ) from None
+
+
+def _encoding(text: bytes) -> str:
+    """The declared one. Raises `LookupError` where plain letters may be others than they look like, as in UTF-7."""
+    declared = _ENCODING.match(text.lstrip(b"\xef\xbb\xbf"))
+    encoding = declared[1].decode() if declared else "utf-8"
+    if not _OPEN_ENCODINGS.fullmatch(codecs.lookup(encoding).name):
+        raise LookupError(f"{encoding} can hide in plain letters what it means")
+    return encoding
 
 
 def _malformed(source: bytes, error: expat.ExpatError, unclosed: Element | None, path: str) -> FilterSyntax:
