@@ -104,7 +104,7 @@ def is_shared_name(text: str) -> bool:
 
 def check_reason(text: str) -> str:
     """A line of words, without the spaces around them."""
-    if not re.fullmatch(REASON, text):
+    if not re.fullmatch(REASON, text) or not text.isprintable():
         raise Invalid("ignore-reason", f"{shown(text)} is no reason that a person can read on one line")
     return text.strip()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler import app
-from reconciler.errors import UsageError
+from reconciler.errors import UsageError, printable
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
 from reconciler.settings import Settings, settle
@@ -123,7 +123,7 @@ def _print(problems: tuple[Problem, ...], proposal: Proposal, judged: tuple[Filt
     if proposal.verdicts:
         show_verdict_changes(console(), proposal.verdicts)
     if proposal.opens and proposal.widening_reason:
-        print(f"allowed to widen: {proposal.widening_reason}")
+        print(f"allowed to widen: {printable(proposal.widening_reason)}")
     if judged:
         show_filter_coverage(console(), judged)
 

@@ -71,7 +71,8 @@ def tell_progress(event: str, step: Step) -> None:
 def console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    # Else rich makes pictures of what stands between two colons of an address: 2001:db8:a:b::1, 52:54:00:ab:12:34.
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def short_source(source: str) -> str:
