@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -34,8 +35,8 @@ def suspend(arguments: Arguments) -> int:
 
     settings = settle(arguments)
     now = datetime.now(UTC).replace(microsecond=0)
-    target = _target(arguments.target)
-    keep(settings.var, Suspension(target, arguments.reason, now, now + _length(arguments.length), getpass.getuser()))
+    target, reason = _target(arguments.target), _reason(arguments.reason)
+    keep(settings.var, Suspension(target, reason, now, now + _length(arguments.length), _user()))
     return _show(arguments, f"{target} is suspended")
 
 
@@ -43,9 +44,12 @@ def resume(arguments: Arguments) -> int:
     from reconciler.records.suspensions import resume as forget
 
     settings = settle(arguments)
-    gone = forget(settings.var, tuple(_target(each) for each in arguments.targets))
-    named = ", ".join(each.target for each in gone)
-    return _show(arguments, f"resumed: {named}" if named else "nothing was suspended")
+    asked = tuple(_target(each) for each in arguments.targets)
+    named = tuple(each.target for each in forget(settings.var, asked))
+    others = tuple(each for each in asked if each not in named)
+    sentences = [f"resumed: {', '.join(named)}"] if named else []
+    sentences += [f"not suspended: {', '.join(others)}"] if others else []
+    return _show(arguments, "; ".join(sentences) or "nothing was suspended")
 
 
 def _show(arguments: Arguments, sentence: str) -> int:
@@ -69,6 +73,22 @@ def _target(text: str) -> str:
     if not _TARGET.fullmatch(text):
         raise UsageError(f"{text!r} is nothing that can be suspended; nothing was done", hint=_HINT)
     return text
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise UsageError(
+            f"{text!r} is no reason that a person can read on one line; nothing was done",
+            hint="say in a few words why it is left alone",
+        )
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in a container
+        return str(os.getuid())
 
 
 def _length(text: str) -> timedelta:
