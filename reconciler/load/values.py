@@ -137,7 +137,7 @@ def parse_ipv4(text: str) -> IPv4Network:
     if ":" in text:
         raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address", "put IPv6 addresses under ipv6")
     if not _IPV4_TEXT.fullmatch(text):
-        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address or prefix")
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address or prefix", _hint_at_none(text))
     try:
         network = IPv4Network(text, strict=False)
     except ValueError as error:
@@ -151,13 +151,17 @@ def parse_ipv6(text: str) -> IPv6Network:
     if "." in text and ":" not in text:
         raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address", "put IPv4 addresses under ipv4")
     if not _IPV6_TEXT.fullmatch(text):
-        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix")
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix", _hint_at_none(text))
     try:
         network = IPv6Network(text, strict=False)
     except ValueError as error:
         raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix") from error
     _refuse_host_bits(text, network)
     return network
+
+
+def _hint_at_none(text: str) -> str:
+    return "for no addresses of the family write none alone, not in a list" if text.casefold() == "none" else ""
 
 
 def _refuse_host_bits(text: str, network: IPNetwork) -> None:
