@@ -21,6 +21,8 @@ REASON = r"^.*[A-Za-z0-9].*$"
 MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
 
 CLOCK_TIME = r"^([01][0-9]|2[0-4]):[0-5][0-9]$"
+END_OF_DAY = 24 * 60
+_MACHINES_OWN_ZONE = re.compile("localtime|posixrules|Factory|(posix|right)/.*")
 
 SEGMENT_VARIABLES = {4: ("SEGMENT", "SEGMENTMASK"), 6: ("SEGMENT6", "SEGMENT6MASK")}
 """Carry the networks of an interface's segment, by IP version, where a filter uses them."""
@@ -91,9 +93,11 @@ def check_time_zone(name: str) -> str:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise Invalid("time-zone-unknown", f"there is no time zone {shown(name)}") from error
+        is_known = not _MACHINES_OWN_ZONE.fullmatch(name) and ZoneInfo(name) is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        is_known = False
+    if not is_known:
+        raise Invalid("time-zone-unknown", f"there is no time zone {shown(name)}")
     return name
 
 

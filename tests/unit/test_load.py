@@ -290,6 +290,23 @@ def test_a_hint_fits_what_was_expected(line: str, message: str, hint: str) -> No
     assert problem.message.startswith(message) and problem.hint.startswith(hint)
 
 
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ('from: "24:00", to: "00:00"', ["window-empty"]),
+        ('from: "24:00", to: "01:00"', []),
+        ('from: "00:00", to: "24:00"', []),
+        # Each host would have a clock of its own.
+        ('from: "01:00", to: "02:00", tz: localtime', ["time-zone-unknown"]),
+        ('from: "01:00", to: "02:00", tz: right/Europe/Berlin', ["time-zone-unknown"]),
+        ('from: "01:00", to: "02:00", tz: Europe', ["time-zone-unknown"]),
+    ],
+)
+def test_windows(window: str, expected: list[str]) -> None:
+    policy = f"policy: {{windows: [{{{window}, allow: rebuild}}]}}\n"
+    assert ids(site("ipv4: none\nipv6: none", site=SITE + policy)) == expected
+
+
 def test_guests_names_differ_in_more_than_case() -> None:
     files = site("ipv4: none\nipv6: none")
     shouting = files["guests/web01.yaml"].replace(b"web01", b"WEB01").replace(b"FC:2D", b"FC:2E")
