@@ -52,6 +52,8 @@ def check(arguments: Arguments) -> int:
         print_document(arguments, document)
     else:
         _print(problems, proposal, judged)
+        if desired and arguments.base and proposal == Proposal(widening_reason=proposal.widening_reason):
+            print(f"nothing changes since {arguments.base}")
     if desired is None:
         print(
             f"{len(problems)} problem{'s' if len(problems) != 1 else ''}{_mendable(files, problems)}", file=sys.stderr
