@@ -20,6 +20,14 @@ def settled(tmp_path: Path, text: str, environment: dict[str, str] | None = None
     return settle(argparse.Namespace(config=config, **given), environment or {})
 
 
+@pytest.mark.parametrize(
+    "text", ["site: /srv/site\nrepo: /srv/site.git\n", "site: /srv/site\nsignature: commit\nsigners: /etc/signers\n"]
+)
+def test_a_site_is_in_one_place_and_a_signed_one_in_a_repository(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="nothing was done"):
+        settled(tmp_path, text)
+
+
 def test_every_key_is_in_the_documentation() -> None:
     text = (ROOT / "docs/gitops.md").read_text()
     assert [key for key in KEYS if f"`{key}`" not in text] == []
