@@ -305,7 +305,7 @@ def _apply_anew(
     if digest is not None and plan.digest != digest:
         raise StaleError(
             "the site or the host is not what the plan was made for; nothing was done",
-            hint="make a new plan and look at it",
+            hint="make a new plan and look at it; one that was made with --allow is applied with the same",
         )
     with following.applying(settings, desired.source) as outcome:
         execution = None

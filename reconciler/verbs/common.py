@@ -68,11 +68,17 @@ def tell_progress(event: str, step: Step) -> None:
     print(f"{words[event]} {step.action.describe()}", file=sys.stderr, flush=True)
 
 
-def console() -> Console:
+def confirmed(question: str) -> bool:
+    """Asked on standard error, so that a document on standard output stays one; the end of the input is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     # Else rich makes pictures of what stands between two colons of an address: 2001:db8:a:b::1, 52:54:00:ab:12:34.
-    return Console(highlight=False, soft_wrap=True, emoji=False)
+    return Console(highlight=False, soft_wrap=True, emoji=False, stderr=stderr)
 
 
 def short_source(source: str) -> str:

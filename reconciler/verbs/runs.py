@@ -12,6 +12,7 @@ from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
     Arguments,
+    confirmed,
     print_document,
     tell_error,
     tell_progress,
@@ -47,11 +48,9 @@ def rollback(arguments: Arguments) -> int:
     from reconciler.stories.rollback import rollback as go_back
 
     settings = settle(arguments)
-    if sys.stdin.isatty() and not arguments.yes:
-        asked = input(f"take back what was done since {arguments.since}? [y/N] ")
-        if asked.strip().lower() not in ("y", "yes"):
-            print("nothing was done", file=sys.stderr)
-            return EXIT_OK
+    if sys.stdin.isatty() and not arguments.yes and not confirmed(f"take back what was done since {arguments.since}?"):
+        print("nothing was done", file=sys.stderr)
+        return EXIT_OK
     events: list[dict[str, str]] = []
 
     def notify(event: str, step: Step) -> None:
