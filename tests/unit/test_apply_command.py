@@ -74,3 +74,16 @@ def test_who_is_asked_sees_it_beside_the_document(
     assert json.loads(out)["execution"]["ok"] if stopped else out == ""
     web01 = desk.host.find_domain("web01")
     assert web01 is not None and web01.active is not stopped
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["diff"], ["plan"], ["apply"], ["status"], ["verify"], ["check"], ["history"], ["report"], ["run"]),
+        *(["status", "--desired"], ["trace", "web01", "ip"], ["suspend", "host", "--reason", "x"], ["doctor"]),
+    ],
+)
+def test_every_field_of_a_document_is_in_the_documentation(desk: Desk, words: list[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/json.md").read_text(encoding="utf-8")
+    document = json.loads(desk.command("--output", "json", *words)[1])
+    assert [key for key in document if f"`{key}`" not in page and f"`{key}[]`" not in page] == []
