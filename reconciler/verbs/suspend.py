@@ -6,11 +6,12 @@ import argparse
 import getpass
 import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 
-from reconciler.errors import UsageError
+from reconciler.errors import ReconcilerError, UsageError, did_you_mean
 from reconciler.report import document as json_document
-from reconciler.settings import settle
+from reconciler.settings import Settings, settle
 from reconciler.verbs.common import EXIT_OK, Arguments, print_document
 
 _TARGET = re.compile(r"host|(guest|filter)/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -37,6 +38,7 @@ def suspend(arguments: Arguments) -> int:
     now = datetime.now(UTC).replace(microsecond=0)
     target, reason = _target(arguments.target), _reason(arguments.reason)
     keep(settings.var, Suspension(target, reason, now, now + _length(arguments.length), _user()))
+    _warn_of_a_stranger(settings, target)
     return _show(arguments, f"{target} is suspended")
 
 
@@ -73,6 +75,28 @@ def _target(text: str) -> str:
     if not _TARGET.fullmatch(text):
         raise UsageError(f"{text!r} is nothing that can be suspended; nothing was done", hint=_HINT)
     return text
+
+
+def _warn_of_a_stranger(settings: Settings, target: str) -> None:
+    """A misspelt guest is left alone in vain. The repository is not asked: who suspends something may be in a hurry."""
+    from reconciler import app
+    from reconciler.model.guest import guard_name
+    from reconciler.records.commits import read_applied
+
+    try:
+        if settings.repository is not None:
+            settings = settings._replace(commit=read_applied(settings.var).commit)
+        if target == "host" or (settings.commit is None and settings.site is None):
+            return
+        desired = app.load_site(settings)
+    except ReconcilerError:
+        return
+    guards = [guard_name(guest.name, each.mac) for guest in desired.guests for each in guest.interfaces]
+    known = [f"guest/{guest.name}" for guest in desired.guests]
+    known += [f"filter/{name}" for name in (*(each.name for each in desired.filters), *guards)]
+    if target not in known:
+        hint = did_you_mean(target, known)
+        print(f"warning: the site has no {target}{f': {hint}' if hint else ''}", file=sys.stderr)
 
 
 def _reason(text: str) -> str:
