@@ -18,6 +18,7 @@ from reconciler.nwfilter.mend_text import typographic_quotes
 from reconciler.nwfilter.syntax import FilterSyntax
 
 _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
+MAX_DEPTH = 32
 _OPEN_ENCODINGS = re.compile("utf-8|ascii|iso8859-.+|cp125[0-9]|koi8-.")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _TYPOGRAPHIC_QUOTES = tuple("‘’‚‛“”„‟′″«»")
@@ -134,6 +135,11 @@ class _Builder:
         return self._open[-1] if self._open else None
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._open) == MAX_DEPTH:
+            line, column = self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1
+            hint = "a filter has rules, and rules have matches: remove the other levels"
+            message = f"more than {MAX_DEPTH} elements are nested"
+            raise FilterSyntax(message, line, column, hint, "xml-malformed", self._path)
         if ":" in name:
             name = _local(name)
         for key in attributes:

@@ -46,6 +46,7 @@ MALFORMED = (
     ("xml-malformed", "<filter name='a'/>\n¦<filter name='b'/>"),
     ("xml-malformed", "<filter name='¦&nbsp;'/>"),
     ("xml-malformed", "¦"),
+    ("xml-malformed", "<filter name='a'>\n" + "<rule>" * 31 + "¦<rule>" + "<rule>" * 20_000),
     ("xml-typographic-quotes", "<filter name=¦‘a’/>"),
     ("xml-typographic-quotes", "<filter name='ä'>\n  <rule action=¦”drop” direction='in'/></filter>"),
     ("xml-typographic-quotes", "<filter name='a¦’ chain='root'/>"),
