@@ -118,7 +118,7 @@ def _planned_digest(path: Path) -> str:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         digest = found["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{path} is no plan; nothing was done", hint="`reconciler plan --out FILE` writes one"
         ) from error

@@ -64,6 +64,14 @@ def test_a_plan_with_more_than_the_policy_allows_can_be_approved(desk: Desk) -> 
     assert desk.command("apply", file, "--allow", "guest-restart")[0] == 0
 
 
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "[" * 100_000, "\x00"])
+def test_what_is_no_plan_is_refused(desk: Desk, text: str) -> None:
+    file = desk.folder / "plan.json"
+    file.write_text(text)
+    code, _, err = desk.command("apply", str(file))
+    assert code == 2 and f"{file} is no plan; nothing was done" in err
+
+
 @pytest.mark.parametrize(("answer", "code", "stopped"), [("", 0, False), ("n\n", 0, False), ("y\n", 0, True)])
 def test_who_is_asked_sees_it_beside_the_document(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, stopped: bool
