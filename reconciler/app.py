@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -153,18 +153,24 @@ def filter_coverage(settings: Settings, desired: Desired) -> tuple[FilterCoverag
 
 def host_name(settings: Settings, desired: Desired) -> str:
     """The name under which the site knows this host: given, or the machine's own, short or in full."""
-    candidates = (
-        [settings.host]
-        if settings.host
-        else [socket.gethostname(), socket.gethostname().split(".")[0], socket.getfqdn()]
-    )
-    known = next((name for name in candidates if name in desired.hosts), None)
-    if known is not None or not desired.hosts:
-        return known or candidates[0]
+    first = settings.host or socket.gethostname()
+    if not desired.hosts:
+        return first
+    known = next((name for name in ([first] if settings.host else _own_names()) if name in desired.hosts), None)
+    if known is not None:
+        return known
     raise UsageError(
-        f"the site has no host {candidates[0]!r}; nothing was done",
+        f"the site has no host {first!r}; nothing was done",
         hint=f"it has {', '.join(desired.hosts)}: name one with --host",
     )
+
+
+def _own_names() -> Iterator[str]:
+    """The machine's, as a site writes names; the last one may wait for a name server."""
+    own = socket.gethostname().lower()
+    yield own
+    yield own.partition(".")[0]
+    yield socket.getfqdn().lower()
 
 
 def open_host(settings: Settings) -> Host:
@@ -314,7 +320,7 @@ def _apply_anew(
     if digest is not None and plan.digest != digest:
         raise StaleError(
             "the site or the host is not what the plan was made for; nothing was done",
-            hint="make a new plan and look at it",
+            hint="make a new plan and look at it; one that was made with --allow is applied with the same",
         )
     with following.applying(settings, desired.source) as outcome:
         execution = None

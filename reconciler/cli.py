@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from reconciler import __version__
-from reconciler.errors import ReconcilerError, SiteError, UsageError
+from reconciler.errors import ReconcilerError, SiteError, UsageError, did_you_mean
 
-EXIT_FAILED, EXIT_DIFF_ERROR = 1, 2
+EXIT_FAILED, EXIT_UNUSABLE = 1, 2
+ERROR_CODES = {"diff": 2, "plan": 1}
+"""Of verbs whose exit code says something else where that of an error is not this one."""
+DETAILED = "--detailed-exitcode"
+COMMON_OPTIONS = ("--connect", "--site", "--repo", "--branch", "--config", "--var", "--host", "--output")
 OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 
 
@@ -59,7 +63,11 @@ def command() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; errors are printed as one sentence and a hint, never a traceback."""
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser(words).parse_args(words)
+    try:
+        arguments = _parser(words).parse_args(words)
+    except SystemExit as ended:
+        # Where 2 says that there are changes, it does not say that the words are not understood.
+        raise SystemExit(EXIT_FAILED) if ended.code == EXIT_UNUSABLE and DETAILED in words else ended from None
     verb: Callable[[argparse.Namespace], int] = arguments.run
     try:
         _refuse_junit(arguments)
@@ -69,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except ReconcilerError as error:
         _print_error(arguments, error)
-        return EXIT_DIFF_ERROR if arguments.verb == "diff" else error.exit_code
+        return ERROR_CODES.get(arguments.verb, error.exit_code)
     except KeyboardInterrupt:
         print("interrupted; what was begun is in the journal", file=sys.stderr)
         return 130
@@ -86,7 +94,7 @@ def _not_told(arguments: argparse.Namespace, error: OSError) -> int:
     if not isinstance(error, BrokenPipeError):
         message = f"{error.filename or 'standard output'}: {error.strerror}; what was done before stands"
         tell_error(UsageError(message, hint="`reconciler diff` says what differs, `reconciler history` what was done"))
-    return EXIT_DIFF_ERROR if arguments.verb == "diff" else EXIT_FAILED
+    return ERROR_CODES.get(arguments.verb, EXIT_FAILED)
 
 
 def _refuse_junit(arguments: argparse.Namespace) -> None:
@@ -95,9 +103,28 @@ def _refuse_junit(arguments: argparse.Namespace) -> None:
         raise UsageError("--output junit is for check alone; nothing was done", hint=hint)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its errors say what is often meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        hint = _usage_hint(message)
+        self.exit(EXIT_UNUSABLE, f"{self.prog}: error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+
+
+def _usage_hint(message: str) -> str:
+    kind, _, rest = message.partition(": ")
+    if kind == "unrecognized arguments":
+        options = [word.partition("=")[0] for word in rest.split()]
+        early = [option for option in options if option in COMMON_OPTIONS]
+        return f"{' and '.join(early)} before the verb, as in `reconciler {early[0]} … check`" if early else ""
+    _, said, word = message.partition("argument VERB: invalid choice: '")
+    return did_you_mean(word.partition("'")[0], VERBS) if said else ""
+
+
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The verbs of this command; only one that is named is imported, with what its options need."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="reconciler",
         description="Keep KVM guests to their own addresses: libvirt's nwfilter, reconciled from Git.",
     )

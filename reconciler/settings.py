@@ -94,6 +94,7 @@ def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
     if site is None and repository is None:
         site, repository = _default_site(config.texts, named=arguments.config is not None)
     texts = config.texts
+    _refuse_contradictions(texts)
     var = arguments.var or environment.get("RECONCILER_VAR") or texts.get("var") or _default_var()
     return Settings(
         uri=arguments.connect or texts.get("connect") or "qemu:///system",
@@ -109,6 +110,17 @@ def settle(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
         admission=config.word("admission", ("off", "warn", "refuse", "strict"), "off"),
         released=tuple(getattr(arguments, "released", ())),
     )
+
+
+def _refuse_contradictions(texts: Mapping[str, str]) -> None:
+    if "site" in texts and "repo" in texts:
+        raise UsageError("the configuration names site and repo: the site is in one place; nothing was done")
+    if "site" in texts and texts.get("signature", "none") != "none":
+        raise UsageError(
+            f"the configuration demands signature: {texts['signature']} and names the folder {texts['site']}, "
+            "whose files nobody signs; nothing was done",
+            hint="name the repository as `repo` instead of `site`",
+        )
 
 
 def _git_settings(config: _Configuration, *, by_hand: bool, rewind: bool) -> GitSettings:

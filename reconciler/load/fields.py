@@ -30,7 +30,8 @@ NoAddresses = Literal["none"]
 def _of_text(parse: Callable[[str], T]) -> PlainValidator:
     def validate(value: object) -> T:
         if not isinstance(value, str):
-            raise Invalid("wrong-type", f"a text is expected here, not {kind_of(value)}")
+            hint = "write one text here" if isinstance(value, list | dict) else ""
+            raise Invalid("wrong-type", f"a text is expected here, not {kind_of(value)}", hint)
         return parse(value)
 
     return PlainValidator(validate)
@@ -62,6 +63,11 @@ HostName = Annotated[
 SegmentName = Annotated[
     str,
     AfterValidator(values.matching(values.SHARED_NAME, "name-invalid", "a segment's name")),
+    Field(json_schema_extra={"pattern": values.SHARED_NAME}),
+]
+GroupName = Annotated[
+    str,
+    AfterValidator(values.matching(values.SHARED_NAME, "name-invalid", "a group's name")),
     Field(json_schema_extra={"pattern": values.SHARED_NAME}),
 ]
 GuestName = Annotated[

@@ -17,6 +17,7 @@ from reconciler.load.fields import (
     BridgeName,
     FilterName,
     Gateway,
+    GroupName,
     GuestName,
     HostName,
     IPv4List,
@@ -198,7 +199,7 @@ class GuestFile(Part):
         "leave", description="Whether it shall run. leave: as it is found."
     )
     autostart: bool | None = Field(None, description="Whether it starts with its host. Left out: as it is found.")
-    group: SegmentName | None = Field(None, description="Guests of one group are never down at once for a change.")
+    group: GroupName | None = Field(None, description="Guests of one group are never down at once for a change.")
     hold: bool = Field(False, description="Leave this guest, and every filter that it uses, as they are for now.")
     health: list[ProbeEntry] | None = Field(
         None,

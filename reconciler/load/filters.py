@@ -10,7 +10,7 @@ from reconciler.errors import did_you_mean
 from reconciler.load.catalogue import CATALOGUE
 from reconciler.load.filter_rules import RuleMarks, marks_of
 from reconciler.load.findings import Findings, shown
-from reconciler.load.text import MAX_BYTES
+from reconciler.load.text import MAX_BYTES, hides_nothing
 from reconciler.load.values import SHARED_NAME
 from reconciler.model.filter import FilterRef, Match, NwFilter, Rule
 from reconciler.model.origin import Origin
@@ -120,10 +120,11 @@ def _document(path: str, content: bytes, findings: Findings) -> Document | None:
         findings.report("file-too-large", Origin(path), message)
         return None
     try:
-        return read_document(content, path)
+        document = read_document(content, path)
     except FilterSyntax as fault:
         _report(fault.problem(), findings)
         return None
+    return document if hides_nothing(path, document.source.decode(), findings) else None
 
 
 def _definition(document: Document, findings: Findings) -> tuple[NwFilter | None, bool]:

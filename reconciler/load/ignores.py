@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from reconciler.errors import printable
 from reconciler.load.files import IgnoreEntry
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings
@@ -47,10 +48,10 @@ def check_ignores(site: SiteView, guests: Sequence[Read], filters: FilterSet, fi
     for entry, node in zip(site.file.ignore, nodes, strict=False):
         objects = [pair for pair in _objects(guests, filters) if _could_match(entry.object, pair[0])]
         if not objects:
-            message = f"the site has no object that {entry.object} names"
+            message = f"the site has no object that {printable(entry.object)} names"
             findings.report("ignore-matches-nothing", node.at("object").origin, message)
         elif not any(_could_cover(entry, *field) for _, fields in objects for field in fields):
-            message = f"no field of {entry.object} is called {entry.field}" + _in_layer(entry)
+            message = f"no field of {printable(entry.object)} is called {printable(entry.field)}" + _in_layer(entry)
             findings.report("ignore-matches-nothing", node.at("field").origin, message)
 
 

@@ -54,7 +54,7 @@ def refuse_misread(text: str) -> None:
         raise Invalid(
             "mac-unquoted",
             f"the MAC {text} has only decimal digits and is not quoted, so YAML 1.1 tools read it as a number",
-            f'Write it in quotes: "{text}".',
+            f'write it in quotes: "{text}"',
         )
 
 

@@ -28,6 +28,14 @@ EXPECTED = {
     "model_type": "a mapping",
     "bool_type": "true or false",
     "int_type": "a whole number",
+    "string_too_short": "a text that is not empty",
+}
+HINTS = {
+    "list_type": "write it as a list, each item behind a dash or all of them in [ ]",
+    "dict_type": "write it as NAME: VALUE, one a line",
+    "model_type": "write it as NAME: VALUE, one a line",
+    "int_type": "write it in digits alone, without quotes",
+    "string_too_short": "write what is meant, or remove the field",
 }
 
 
@@ -109,9 +117,11 @@ def _explained(node: Node, detail: ErrorDetails, similar: str | None) -> Invalid
     found = kind_of(_faulty_node(node, detail).data)
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"{detail['ctx']['ge']} or more" if kind[0] == "g" else f"{detail['ctx']['le']} or less"
-        return Invalid("unknown-value", f"a number of {bound} is expected here, not {detail['input']}")
+        message = f"a number of {bound} is expected here, not {detail['input']}"
+        return Invalid("unknown-value", message, f"write {bound}")
     if kind == "literal_error":
-        return Invalid("unknown-value", f"{detail['ctx']['expected']} is expected here, not {found}")
+        words = detail["ctx"]["expected"].replace("True", "true")
+        return Invalid("unknown-value", f"{words} is expected here, not {found}")
     expected = EXPECTED.get(kind, "another type")
     return Invalid("wrong-type", f"{expected} is expected here, not {found}", _type_hint(kind, detail["input"]))
 
@@ -127,12 +137,14 @@ def _unknown_field(location: Location, similar: str | None) -> Invalid:
 
 def _type_hint(kind: str, value: object) -> str:
     if kind == "list_type" and isinstance(value, str):
+        if value.casefold() == "none":
+            return "write none in small letters for no addresses"
         return f"write it as a list: [{value}]; in quotes if it has a colon"
     if kind == "model_type" and value is None:
         return "write {} for no settings"
     if kind == "bool_type":
         return "write true or false, without quotes"
-    return ""
+    return HINTS.get(kind, "")
 
 
 def _similar_field(model: type[BaseModel], location: Location) -> str | None:

@@ -11,6 +11,7 @@ from reconciler.load.findings import Findings, shown
 from reconciler.load.node import Node
 from reconciler.load.segments import Gateways, Territory, check_gateways, check_overlaps
 from reconciler.load.shape import Shaped
+from reconciler.load.values import END_OF_DAY
 
 
 class SiteView:
@@ -57,7 +58,7 @@ class SiteView:
     def _check_policy(self, findings: Findings) -> None:
         policy, node = self.file.policy, self.node.at("policy")
         for number, window in enumerate(policy.windows):
-            if window.begin == window.to:
+            if window.begin == window.to or (window.begin, window.to) == (END_OF_DAY, 0):
                 findings.report(
                     "window-empty", node.at("windows", number, "to").origin, "the window ends when it begins"
                 )

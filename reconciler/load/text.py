@@ -12,10 +12,11 @@ MAX_BYTES = 1 << 20
 
 BYTE_ORDER_MARK = "\ufeff"
 INDENTATION_TAB = re.compile(r"^ *\t", re.MULTILINE)
-# Bidirectional controls and Unicode line ends are legal YAML, but show a reviewer another text than is read.
+# Bidirectional controls and other line ends than LF and CRLF are legal YAML and XML, but show a reviewer another text
+# than is read: behind a lone CR a comment ends, and no forge shows that.
 HIDDEN = re.compile(
-    r"[^\t\n\r\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-    r"|[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+    r"\r(?!\n)|[^\t\n\r\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    r"|[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 
@@ -50,7 +51,8 @@ def _decoded(path: str, content: bytes, findings: Findings) -> str | None:
         return None
 
 
-def _is_clean(path: str, text: str, findings: Findings) -> bool:
+def hides_nothing(path: str, text: str, findings: Findings) -> bool:
+    """Whether people see all that is read; the first character that they do not see is reported."""
     hidden = HIDDEN.search(text)
     if hidden:
         findings.report(
@@ -58,6 +60,11 @@ def _is_clean(path: str, text: str, findings: Findings) -> bool:
             place_in(path, text, hidden.start()),
             f"the invisible character U+{ord(hidden.group()):04X} is not allowed",
         )
+    return not hidden
+
+
+def _is_clean(path: str, text: str, findings: Findings) -> bool:
+    is_open = hides_nothing(path, text, findings)
     tab = INDENTATION_TAB.search(text)
     if tab:
         findings.report("yaml-tab", place_in(path, text, tab.end() - 1), "a tab is used for indentation")
@@ -67,7 +74,7 @@ def _is_clean(path: str, text: str, findings: Findings) -> bool:
         findings.report(
             "not-composed", place_in(path, text, index), f"U+{ord(text[index]):04X} is not in composed form"
         )
-    return not hidden and not tab and composed
+    return is_open and not tab and composed
 
 
 def _first_decomposed(text: str) -> int:

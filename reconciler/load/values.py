@@ -21,6 +21,8 @@ REASON = r"^.*[A-Za-z0-9].*$"
 MAC = r"^[0-9A-Fa-f]{1,2}([:-][0-9A-Fa-f]{1,2}){5}$"
 
 CLOCK_TIME = r"^([01][0-9]|2[0-4]):[0-5][0-9]$"
+END_OF_DAY = 24 * 60
+_MACHINES_OWN_ZONE = re.compile("localtime|posixrules|Factory|(posix|right)/.*")
 
 SEGMENT_VARIABLES = {4: ("SEGMENT", "SEGMENTMASK"), 6: ("SEGMENT6", "SEGMENT6MASK")}
 """Carry the networks of an interface's segment, by IP version, where a filter uses them."""
@@ -91,9 +93,11 @@ def check_time_zone(name: str) -> str:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise Invalid("time-zone-unknown", f"there is no time zone {shown(name)}") from error
+        is_known = not _MACHINES_OWN_ZONE.fullmatch(name) and ZoneInfo(name) is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        is_known = False
+    if not is_known:
+        raise Invalid("time-zone-unknown", f"there is no time zone {shown(name)}")
     return name
 
 
@@ -104,7 +108,7 @@ def is_shared_name(text: str) -> bool:
 
 def check_reason(text: str) -> str:
     """A line of words, without the spaces around them."""
-    if not re.fullmatch(REASON, text):
+    if not re.fullmatch(REASON, text) or not text.isprintable():
         raise Invalid("ignore-reason", f"{shown(text)} is no reason that a person can read on one line")
     return text.strip()
 
@@ -137,7 +141,7 @@ def parse_ipv4(text: str) -> IPv4Network:
     if ":" in text:
         raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address", "put IPv6 addresses under ipv6")
     if not _IPV4_TEXT.fullmatch(text):
-        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address or prefix")
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv4 address or prefix", _hint_at_none(text))
     try:
         network = IPv4Network(text, strict=False)
     except ValueError as error:
@@ -151,13 +155,17 @@ def parse_ipv6(text: str) -> IPv6Network:
     if "." in text and ":" not in text:
         raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address", "put IPv4 addresses under ipv4")
     if not _IPV6_TEXT.fullmatch(text):
-        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix")
+        raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix", _hint_at_none(text))
     try:
         network = IPv6Network(text, strict=False)
     except ValueError as error:
         raise Invalid("address-invalid", f"{shown(text)} is not an IPv6 address or prefix") from error
     _refuse_host_bits(text, network)
     return network
+
+
+def _hint_at_none(text: str) -> str:
+    return "for no addresses of the family write none alone, not in a list" if text.casefold() == "none" else ""
 
 
 def _refuse_host_bits(text: str, network: IPNetwork) -> None:

@@ -5,6 +5,7 @@ Read with expat: no DTD, so no entity can be declared, expanded or fetched.
 
 from __future__ import annotations
 
+import codecs
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from reconciler.model.origin import Origin
 from reconciler.nwfilter.syntax import FilterSyntax
 
 _ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
+MAX_DEPTH = 32
+_OPEN_ENCODINGS = re.compile("utf-8|ascii|iso8859-.+|cp125[0-9]|koi8-.")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _TYPOGRAPHIC_QUOTES = tuple("‘’‚‛“”„‟′″«»")
 _TYPOGRAPHIC_DASH = re.compile("<![‐-―−]|[‐-―−]>")
@@ -131,6 +134,11 @@ class _Builder:
         return self._open[-1] if self._open else None
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._open) == MAX_DEPTH:
+            line, column = self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1
+            hint = "a filter has rules, and rules have matches: remove the other levels"
+            message = f"more than {MAX_DEPTH} elements are nested"
+            raise FilterSyntax(message, line, column, hint, "xml-malformed", self._path)
         if ":" in name:
             name = _local(name)
         for key in attributes:
@@ -175,9 +183,7 @@ def _as_utf8(text: bytes | str, path: str) -> bytes:
             return text.removeprefix("\ufeff").encode()
         if text.startswith(_UTF16_MARKS):
             return text.decode("utf-16").encode()
-        declared = _ENCODING.match(text.lstrip(b"\xef\xbb\xbf"))
-        encoding = declared[1].decode() if declared else "utf-8"
-        return text.decode(encoding).removeprefix("\ufeff").encode()
+        return text.decode(_encoding(text)).removeprefix("\ufeff").encode()
     except (UnicodeError, LookupError) as error:
         offset = error.start if isinstance(error, UnicodeDecodeError) else 0
         before = bytes(text[:offset]) if isinstance(text, bytes) else b""
@@ -189,6 +195,15 @@ def _as_utf8(text: bytes | str, path: str) -> bytes:
             "xml-encoding",
             path,
         ) from None
+
+
+def _encoding(text: bytes) -> str:
+    """The declared one. Raises `LookupError` where plain letters may be others than they look like, as in UTF-7."""
+    declared = _ENCODING.match(text.lstrip(b"\xef\xbb\xbf"))
+    encoding = declared[1].decode() if declared else "utf-8"
+    if not _OPEN_ENCODINGS.fullmatch(codecs.lookup(encoding).name):
+        raise LookupError(f"{encoding} can hide in plain letters what it means")
+    return encoding
 
 
 def _malformed(source: bytes, error: expat.ExpatError, unclosed: Element | None, path: str) -> FilterSyntax:

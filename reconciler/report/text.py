@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reconciler.errors import printable
 from reconciler.model.actions import DefineFilter
 from reconciler.model.change import Change, VerdictChange
 from reconciler.model.disruption import Disruption
@@ -35,10 +36,10 @@ PROOF_STYLES = {
 
 
 def escape(text: str) -> str:
-    """Text of the site or of a tool may hold brackets, which rich would take for markup."""
+    """Text of the site or of a tool may hold brackets, which rich would take for markup, and codes for a terminal."""
     from rich.markup import escape as rich_escape
 
-    return rich_escape(text)
+    return rich_escape(printable(text))
 
 
 def problem_lines(problems: Iterable[Problem]) -> str:

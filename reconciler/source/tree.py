@@ -21,6 +21,10 @@ _KINDS = {"120000": "a symbolic link", "160000": "a submodule", _FOLDER: "a fold
 _PLAIN = "a site holds plain files only"
 
 
+class NoSite(SourceError):
+    """A commit without a site.yaml where one is looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     mode: str
@@ -55,7 +59,7 @@ def _prefix(commands: Commands, commit: str, prefixes: tuple[str, ...]) -> str:
     found = dict(zip(asked, answers, strict=True))
     prefix = next((p for p in prefixes if not found[f"{p}site.yaml"].endswith(" missing")), None)
     if prefix is None:
-        raise SourceError(
+        raise NoSite(
             f"commit {commit[:12]} has no site: no site.yaml in {' or '.join(p or 'its top' for p in prefixes)}; "
             "nothing was done",
             hint="the site is the folder state/ of the repository, or its top",

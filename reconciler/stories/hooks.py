@@ -15,6 +15,7 @@ from reconciler.host.processes import run
 from reconciler.host.wake import wake
 from reconciler.model.problem import Problem, Severity
 from reconciler.source.hooked import HookedRepository
+from reconciler.source.tree import NoSite
 
 if TYPE_CHECKING:
     from reconciler.source.snapshot import Snapshot
@@ -61,10 +62,8 @@ def staged(folder: Path) -> Verdict:
     repository = HookedRepository(folder)
     try:
         site = repository.site(repository.staged_tree())
-    except SourceError as error:
-        if "has no site" in error.message:
-            return Verdict()
-        raise
+    except NoSite:
+        return Verdict()
     return _examined(site)
 
 

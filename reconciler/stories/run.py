@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Thread
@@ -13,6 +14,7 @@ from reconciler.errors import HostBusy, ReconcilerError, SiteError, UsageError
 from reconciler.model.disruption import Disruption
 from reconciler.model.plan import Step, WaitReason
 from reconciler.model.report import Outcome, Report
+from reconciler.records.commits import read_applied
 from reconciler.settings import Settings
 from reconciler.stories.following import InForce, following, in_force
 from reconciler.stories.holding import suspended_targets, with_holds
@@ -51,7 +53,7 @@ def run(settings: Settings, notify: app.Notify, allow: Disruption | None = None)
         outcome = Outcome.SUSPENDED if is_suspended else Outcome.WAITING
     return begun.report(
         outcome,
-        host=done.plan.host,
+        done.plan.host,
         found=done.found,
         drift=done.drift,
         plan=done.plan,
@@ -78,7 +80,7 @@ def report(settings: Settings) -> Report:
         outcome = Outcome.REFUSED
     return begun.report(
         outcome,
-        host=seen.plan.host,
+        seen.plan.host,
         found=seen.drift,
         drift=seen.drift,
         plan=seen.plan,
@@ -123,14 +125,15 @@ class _Beginning:
     def failed(self, error: ReconcilerError, events: list[tuple[str, str]]) -> Report:
         problems = error.problems if isinstance(error, SiteError) else ()
         outcome = Outcome.INVALID if problems else Outcome.FAILED
-        return self.report(outcome, problems=problems, trouble=error, events=tuple(events))
+        host = _own_name(self.settings)
+        return self.report(outcome, host, problems=problems, trouble=error, events=tuple(events))
 
-    def report(self, outcome: Outcome, **more: object) -> Report:
+    def report(self, outcome: Outcome, host: str, **more: object) -> Report:
         settings = self.settings
         return replace(
             Report(
                 verb=self._verb,
-                host=settings.host or socket.gethostname().split(".")[0],
+                host=host,
                 outcome=outcome,
                 commit=settings.commit if settings.repository else str(settings.site),
                 followed=following(settings).called if settings.repository else "",
@@ -141,6 +144,16 @@ class _Beginning:
             ),
             **more,  # type: ignore[arg-type]
         )
+
+
+def _own_name(settings: Settings) -> str:
+    """As the site called this host when it was last applied: its reports are all to be found in one place."""
+    if settings.host is None and settings.repository is not None:
+        with suppress(ReconcilerError):
+            commit = read_applied(settings.var).commit
+            if commit is not None:
+                return app.host_name(settings, app.load_site(settings._replace(commit=commit)))
+    return settings.host or socket.gethostname().split(".")[0]
 
 
 def _import_what_comes_next() -> None:

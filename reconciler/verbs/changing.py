@@ -18,8 +18,8 @@ from reconciler.verbs.common import (
     Arguments,
     add_allow_option,
     add_rewind_option,
-    agrees,
     at_a_terminal,
+    confirmed,
     console,
     print_document,
     short_source,
@@ -39,6 +39,7 @@ _AFTER_THE_STEPS = ("reconciler.nwfilter.prove", "reconciler.report.text", "rich
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the plan for `apply FILE`")
     parser.add_argument("--detailed-exitcode", action="store_true", help="0 nothing to do, 2 changes, 1 error")
+    add_allow_option(parser)
 
 
 def add_apply_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def add_apply_options(parser: argparse.ArgumentParser) -> None:
 
 def plan(arguments: Arguments) -> int:
     _, seen = survey(arguments)
-    found = app.plan_of(seen)
+    found = app.plan_of(seen, arguments.allow)
     if arguments.out is not None:
         _write_plan(arguments.out, _plan_document(seen, found))
     if arguments.output != "text":
@@ -118,7 +119,7 @@ def _planned_digest(path: Path) -> str:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         digest = found["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{path} is no plan; nothing was done", hint="`reconciler plan --out FILE` writes one"
         ) from error
@@ -130,10 +131,10 @@ def _confirmed(arguments: Arguments) -> str | None:
 
     _, seen = survey(arguments)
     plan = app.plan_of(seen, arguments.allow)
-    show_plan(console(), plan)
+    show_plan(console(stderr=arguments.output != "text"), plan)
     if not plan.steps:
         return plan.digest
-    return plan.digest if agrees("apply these steps?") else None
+    return plan.digest if confirmed("apply these steps?") else None
 
 
 def _print_application(arguments: Arguments, done: app.Application, events: list[dict[str, str]]) -> None:
@@ -149,7 +150,7 @@ def _print_application(arguments: Arguments, done: app.Application, events: list
         print_document(arguments, json_document.document("apply", **parts, events=events))
         return
     if done.execution is None and done.plan.waiting:
-        print(f"nothing can be done now: what {done.plan.host} lacks waits")
+        print(f"nothing can be done now: {done.plan.host} is not as {short_source(done.plan.source)} says")
     elif done.execution is None:
         print(f"nothing to do: {done.plan.host} is as {short_source(done.plan.source)} says")
     elif done.execution.ok:

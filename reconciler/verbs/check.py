@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler import app
-from reconciler.errors import UsageError
+from reconciler.errors import UsageError, printable
 from reconciler.model.change import Proposal
 from reconciler.report import document as json_document
 from reconciler.settings import Settings, settle
@@ -52,6 +52,8 @@ def check(arguments: Arguments) -> int:
         print_document(arguments, document)
     else:
         _print(problems, proposal, judged)
+        if desired and arguments.base and proposal == Proposal(widening_reason=proposal.widening_reason):
+            print(f"nothing changes since {arguments.base}")
     if desired is None:
         print(
             f"{len(problems)} problem{'s' if len(problems) != 1 else ''}{_mendable(files, problems)}", file=sys.stderr
@@ -123,7 +125,7 @@ def _print(problems: tuple[Problem, ...], proposal: Proposal, judged: tuple[Filt
     if proposal.verdicts:
         show_verdict_changes(console(), proposal.verdicts)
     if proposal.opens and proposal.widening_reason:
-        print(f"allowed to widen: {proposal.widening_reason}")
+        print(f"allowed to widen: {printable(proposal.widening_reason)}")
     if judged:
         show_filter_coverage(console(), judged)
 

@@ -74,14 +74,6 @@ def at_a_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def agrees(question: str) -> bool:
-    """Without an answer, as at the end of the input, nobody has agreed."""
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
-
-
 def tell_progress(event: str, step: Step) -> None:
     words = {"start": "  …", "done": "  ✓", "revert": "  ↶"}
     try:
@@ -90,10 +82,17 @@ def tell_progress(event: str, step: Step) -> None:
         speak_to_nobody(sys.stderr)  # the steps go on: a guest may be down, and has to be started
 
 
-def console() -> Console:
+def confirmed(question: str) -> bool:
+    """Asked on standard error, so that a document on standard output stays one; the end of the input is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    # Else rich makes pictures of what stands between two colons of an address: 2001:db8:a:b::1, 52:54:00:ab:12:34.
+    return Console(highlight=False, soft_wrap=True, emoji=False, stderr=stderr)
 
 
 def short_source(source: str) -> str:

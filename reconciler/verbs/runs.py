@@ -12,8 +12,8 @@ from reconciler.verbs.common import (
     EXIT_FAILED,
     EXIT_OK,
     Arguments,
-    agrees,
     at_a_terminal,
+    confirmed,
     print_document,
     tell_error,
     tell_progress,
@@ -49,7 +49,7 @@ def rollback(arguments: Arguments) -> int:
     from reconciler.stories.rollback import rollback as go_back
 
     settings = settle(arguments)
-    if at_a_terminal() and not arguments.yes and not agrees(f"take back what was done since {arguments.since}?"):
+    if at_a_terminal() and not arguments.yes and not confirmed(f"take back what was done since {arguments.since}?"):
         print("nothing was done", file=sys.stderr)
         return EXIT_OK
     events: list[dict[str, str]] = []

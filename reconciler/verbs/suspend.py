@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 
-from reconciler.errors import UsageError
+from reconciler.errors import ReconcilerError, UsageError, did_you_mean
 from reconciler.report import document as json_document
-from reconciler.settings import settle
+from reconciler.settings import Settings, settle
 from reconciler.verbs.common import EXIT_OK, Arguments, print_document
 
 _TARGET = re.compile(r"host|(guest|filter)/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -34,8 +36,9 @@ def suspend(arguments: Arguments) -> int:
 
     settings = settle(arguments)
     now = datetime.now(UTC).replace(microsecond=0)
-    target = _target(arguments.target)
-    keep(settings.var, Suspension(target, arguments.reason, now, now + _length(arguments.length), getpass.getuser()))
+    target, reason = _target(arguments.target), _reason(arguments.reason)
+    keep(settings.var, Suspension(target, reason, now, now + _length(arguments.length), _user()))
+    _warn_of_a_stranger(settings, target)
     return _show(arguments, f"{target} is suspended")
 
 
@@ -43,9 +46,12 @@ def resume(arguments: Arguments) -> int:
     from reconciler.records.suspensions import resume as forget
 
     settings = settle(arguments)
-    gone = forget(settings.var, tuple(_target(each) for each in arguments.targets))
-    named = ", ".join(each.target for each in gone)
-    return _show(arguments, f"resumed: {named}" if named else "nothing was suspended")
+    asked = tuple(_target(each) for each in arguments.targets)
+    named = tuple(each.target for each in forget(settings.var, asked))
+    others = tuple(each for each in asked if each not in named)
+    sentences = [f"resumed: {', '.join(named)}"] if named else []
+    sentences += [f"not suspended: {', '.join(others)}"] if others else []
+    return _show(arguments, "; ".join(sentences) or "nothing was suspended")
 
 
 def _show(arguments: Arguments, sentence: str) -> int:
@@ -69,6 +75,44 @@ def _target(text: str) -> str:
     if not _TARGET.fullmatch(text):
         raise UsageError(f"{text!r} is nothing that can be suspended; nothing was done", hint=_HINT)
     return text
+
+
+def _warn_of_a_stranger(settings: Settings, target: str) -> None:
+    """A misspelt guest is left alone in vain. The repository is not asked: who suspends something may be in a hurry."""
+    from reconciler import app
+    from reconciler.model.guest import guard_name
+    from reconciler.records.commits import read_applied
+
+    try:
+        if settings.repository is not None:
+            settings = settings._replace(commit=read_applied(settings.var).commit)
+        if target == "host" or (settings.commit is None and settings.site is None):
+            return
+        desired = app.load_site(settings)
+    except ReconcilerError:
+        return
+    guards = [guard_name(guest.name, each.mac) for guest in desired.guests for each in guest.interfaces]
+    known = [f"guest/{guest.name}" for guest in desired.guests]
+    known += [f"filter/{name}" for name in (*(each.name for each in desired.filters), *guards)]
+    if target not in known:
+        hint = did_you_mean(target, known)
+        print(f"warning: the site has no {target}{f': {hint}' if hint else ''}", file=sys.stderr)
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise UsageError(
+            f"{text!r} is no reason that a person can read on one line; nothing was done",
+            hint="say in a few words why it is left alone",
+        )
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in a container
+        return str(os.getuid())
 
 
 def _length(text: str) -> timedelta:

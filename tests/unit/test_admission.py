@@ -224,6 +224,26 @@ def test_a_foreign_address_is_refused_with_the_reason(var: Path, verified: Verif
     assert [(each["guest"], each["refused"]) for each in log(var)] == [("web01", True)]
 
 
+@pytest.mark.parametrize("text", ["var: {}\n", 'admission: refuse\nvar:   "{}"\n', "var: '{}'  # a disk of its own\n"])
+def test_the_state_folder_is_where_the_configuration_says(
+    var: Path, verified: Verified, tmp_path: Path, text: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(text.format(var))
+    admit = str(Path(sys.executable).with_name("reconciler-admit"))
+    environment = {"PATH": os.environ["PATH"], "RECONCILER_ADMIT": admit, "RECONCILER_CONFIG": str(config)}
+    xml = verified.xml("web01", filterref="<filterref filter='clean-traffic'/>")
+    ended = subprocess.run([str(HOOK), *START], check=False, input=xml, capture_output=True, env=environment)
+    assert ended.returncode == 1 and b"web01 is refused" in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["admission: strict\n", 'admission: "strict"\n', "admission:  'strict' # always\n"])
+def test_strict_is_strict_in_quotes_too(var: Path, tmp_path: Path, text: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    assert run_hook(var, b"no xml", *START, command="false", config=config).returncode == 1
+
+
 def test_under_warn_it_starts_and_is_told(var: Path, verified: Verified) -> None:
     with_policy(var, "warn")
     ended = run_hook(var, verified.xml("web01", filterref=""), *START)

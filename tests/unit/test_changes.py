@@ -147,6 +147,7 @@ def test_a_base_with_problems_hides_what_changes_and_no_more(tmp_path: Path) -> 
     assert refused.returncode == 1 and "cannot be told, and the policy forbids it" in refused.stderr
     commit(tmp_path, "mended\n\nAllow-widening: the base was broken")
     assert check(site, "HEAD~1").returncode == 0
+    assert check(site).stdout == "nothing changes since HEAD\n"
 
 
 def commit(repository: Path, message: str) -> None:

@@ -159,3 +159,23 @@ def test_who_has_no_standard_input_is_not_asked(tmp_path: Path) -> None:
     uri = f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
     argv = f"{sys.executable} -m reconciler --connect '{uri}' --site {EXAMPLE} --var {tmp_path} --host kvm01 apply <&-"
     refused(subprocess.run(argv, shell=True, check=False, capture_output=True, text=True), 1, "does not exist")
+
+
+@pytest.mark.parametrize("words", [["--host", "kvm99", "plan"], ["plan", "--nonsense"]])
+def test_an_error_is_no_change_for_who_asks_a_plan_by_its_exit_code(tmp_path: Path, words: list[str]) -> None:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(EXAMPLE), "--var", str(tmp_path), *words]
+    ended = subprocess.run([*argv, "--detailed-exitcode"], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1 and "error: " in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["check", "--output", "json"], "hint: --output before the verb, as in `reconciler --output … check`"),
+        (["check", "--site=x", "--nonsense"], "hint: --site before the verb"),
+        (["chekc"], "hint: did you mean check?"),
+    ],
+)
+def test_words_in_a_wrong_place_get_a_hint(words: list[str], hint: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", "reconciler", *words], check=False, capture_output=True, text=True)
+    assert ended.returncode == 2 and hint in ended.stderr

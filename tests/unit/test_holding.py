@@ -126,6 +126,7 @@ def test_the_verbs_say_what_is_suspended_why_and_until_when(tmp_path: Path) -> N
     assert "guest/web01 is suspended" in told and "disk is being moved" in told
     found = json.loads(command(tmp_path, "--output", "json", "resume", "host").stdout)
     assert [each["target"] for each in found["suspensions"]] == ["guest/web01"]
+    assert "not suspended: guest/wbe01" in command(tmp_path, "resume", "guest/wbe01").stdout
     assert "resumed: guest/web01" in command(tmp_path, "resume").stdout
     assert "nothing was suspended" in command(tmp_path, "resume").stdout
 
@@ -135,6 +136,20 @@ def test_the_verbs_say_what_is_suspended_why_and_until_when(tmp_path: Path) -> N
 )
 def test_what_cannot_be_suspended_is_refused(tmp_path: Path, words: list[str]) -> None:
     ended = command(tmp_path, "suspend", *words, "--reason", "x", expected=2)
+    assert "nothing was done" in ended.stderr and not list(tmp_path.iterdir())
+
+
+def test_who_suspends_what_the_site_does_not_have_is_told(tmp_path: Path) -> None:
+    told = command(tmp_path, "suspend", "guest/wbe01", "--reason", "x")
+    assert "guest/wbe01 is suspended" in told.stdout
+    assert told.stderr == "warning: the site has no guest/wbe01: did you mean guest/web01?\n"
+    for target in ("host", "guest/web01", "filter/guest-arp", "filter/guard-web01-30fc2d"):
+        assert not command(tmp_path, "suspend", target, "--reason", "x").stderr
+
+
+@pytest.mark.parametrize("reason", ["", " ", "a\nb", "red \x1b[31m"])
+def test_a_suspension_has_a_reason_on_one_line(tmp_path: Path, reason: str) -> None:
+    ended = command(tmp_path, "suspend", "host", "--reason", reason, expected=2)
     assert "nothing was done" in ended.stderr and not list(tmp_path.iterdir())
 
 

@@ -298,6 +298,21 @@ def test_the_hook_works_from_a_worktree_and_a_folder_below(author: Repository, t
 # What the documentation shows.
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"CI_MERGE_REQUEST_DIFF_BASE_SHA": "01ab", "CI_COMMIT_BEFORE_SHA": "0" * 40}, "01ab"),
+        ({"CI_COMMIT_BEFORE_SHA": "00ab"}, "00ab"),
+        ({"CI_COMMIT_BEFORE_SHA": "0" * 40}, ""),
+    ],
+)
+def test_the_job_for_gitlab_takes_forty_zeros_for_no_base(variables: dict[str, str], expected: str) -> None:
+    lines = (HOOKS.parent / "docs/ci/gitlab-ci.yml").read_text().splitlines()
+    [line] = [line.strip().removeprefix("- ") for line in lines if "base=" in line]
+    argv = ["bash", "-c", f'{line}; printf %s "$base"']
+    assert subprocess.run(argv, env=variables, check=True, capture_output=True, text=True).stdout == expected
+
+
 def test_the_documented_jobs_and_the_pre_commit_entry_are_yaml_and_call_what_there_is() -> None:
     import yaml
 

@@ -255,6 +255,58 @@ def test_reader_of_filters_follows_neither_long_chains_nor_unknown_faults(monkey
     assert {(p.id, p.message, p.hint) for p in problems} == {("filter-syntax", "it is new", "wait")}
 
 
+@pytest.mark.parametrize(
+    ("interface", "message", "hint"),
+    [
+        ("ipv4: None\nipv6: none", "a list is expected here, not the text 'None'", "write none in small letters"),
+        ("ipv4: [none]\nipv6: none", "'none' is not an IPv4 address or prefix", "write none alone"),
+        ("ipv4: none\nipv6: [[a]]", "a text is expected here, not a list", "write one text here"),
+        (
+            "ipv4: none\nipv6: none\nparameters: [a]",
+            "a mapping is expected here, not a list",
+            "write it as NAME: VALUE",
+        ),
+    ],
+)
+def test_a_hint_says_what_to_write(interface: str, message: str, hint: str) -> None:
+    [problem] = examine(site(interface))[1]
+    assert problem.message == message and hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("policy: {max_down: 0}", "a number of 1 or more is expected here, not 0", "write 1 or more"),
+        ('policy: {max_down: "2"}', "a whole number is expected here, not the text '2'", "write it in digits alone"),
+        ("ignore: [{object: '', field: x, reason: y}]", "a text that is not empty is expected here", "write what is"),
+        ("health: [{agent: false}]", "true is expected here, not the word false", "use one of the words"),
+        ("group: DB", "'DB' is not a group's name", "use letters"),
+    ],
+)
+def test_a_hint_fits_what_was_expected(line: str, message: str, hint: str) -> None:
+    files = site("ipv4: none\nipv6: none")
+    path = "guests/web01.yaml" if line.startswith(("health", "group")) else "site.yaml"
+    [problem] = examine(files | {path: files[path] + line.encode() + b"\n"})[1]
+    assert problem.message.startswith(message) and problem.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ('from: "24:00", to: "00:00"', ["window-empty"]),
+        ('from: "24:00", to: "01:00"', []),
+        ('from: "00:00", to: "24:00"', []),
+        # Each host would have a clock of its own.
+        ('from: "01:00", to: "02:00", tz: localtime', ["time-zone-unknown"]),
+        ('from: "01:00", to: "02:00", tz: right/Europe/Berlin', ["time-zone-unknown"]),
+        ('from: "01:00", to: "02:00", tz: Europe', ["time-zone-unknown"]),
+    ],
+)
+def test_windows(window: str, expected: list[str]) -> None:
+    policy = f"policy: {{windows: [{{{window}, allow: rebuild}}]}}\n"
+    assert ids(site("ipv4: none\nipv6: none", site=SITE + policy)) == expected
+
+
 def test_guests_names_differ_in_more_than_case() -> None:
     files = site("ipv4: none\nipv6: none")
     shouting = files["guests/web01.yaml"].replace(b"web01", b"WEB01").replace(b"FC:2D", b"FC:2E")

@@ -46,6 +46,7 @@ MALFORMED = (
     ("xml-malformed", "<filter name='a'/>\n¦<filter name='b'/>"),
     ("xml-malformed", "<filter name='¦&nbsp;'/>"),
     ("xml-malformed", "¦"),
+    ("xml-malformed", "<filter name='a'>\n" + "<rule>" * 31 + "¦<rule>" + "<rule>" * 20_000),
     ("xml-typographic-quotes", "<filter name=¦‘a’/>"),
     ("xml-typographic-quotes", "<filter name='ä'>\n  <rule action=¦”drop” direction='in'/></filter>"),
     ("xml-typographic-quotes", "<filter name='a¦’ chain='root'/>"),
@@ -89,7 +90,17 @@ def test_encodings(text: bytes | str) -> None:
     assert parse_filter(text).entries == (Rule("drop", "in", matches=(Match("ip", (("comment", "é"),)),)),)
 
 
-@pytest.mark.parametrize("text", [b"<filter\n name='\xff'/>", b"<?xml version='1.0' encoding='klingon'?><filter/>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<filter\n name='\xff'/>",
+        b"<?xml version='1.0' encoding='klingon'?><filter/>",
+        # In UTF-7 the comment ends where no reviewer sees it end, and there is a rule.
+        b"<?xml version='1.0' encoding='utf-7'?><filter><!-- +AC0-+AC0-+AD4- <rule/> +ADw-+ACE-+AC0-+AC0- --></filter>",
+        rb"<?xml version='1.0' encoding='unicode_escape'?><filter name='x'>\x3crule action='accept'/></filter>",
+        b"<?xml version='1.0' encoding='rot13'?><filter/>",
+    ],
+)
 def test_bytes_that_are_no_text_are_refused(text: bytes) -> None:
     with pytest.raises(FilterSyntax) as caught:
         parse_filter(text)

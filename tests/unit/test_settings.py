@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from pathlib import Path
 
 import pytest
 
+from reconciler.app import host_name
 from reconciler.errors import UsageError
+from reconciler.load import load
 from reconciler.settings import KEYS, Settings, settle
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +21,14 @@ def settled(tmp_path: Path, text: str, environment: dict[str, str] | None = None
     config.write_text(text)
     given = dict.fromkeys(("site", "repo", "branch", "var", "host", "connect")) | options
     return settle(argparse.Namespace(config=config, **given), environment or {})
+
+
+@pytest.mark.parametrize(
+    "text", ["site: /srv/site\nrepo: /srv/site.git\n", "site: /srv/site\nsignature: commit\nsigners: /etc/signers\n"]
+)
+def test_a_site_is_in_one_place_and_a_signed_one_in_a_repository(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="nothing was done"):
+        settled(tmp_path, text)
 
 
 def test_every_key_is_in_the_documentation() -> None:
@@ -89,3 +100,32 @@ def test_a_site_cannot_say_what_is_demanded_of_it() -> None:
     for key in ("signature", "signers", "keyring", "token_file", "admission", "publish", "allow_rewind"):
         _, problems = examine({"site.yaml": f"{key}: x\n".encode()})
         assert [problem.id for problem in problems] == ["unknown-field"], key
+
+
+@pytest.mark.parametrize(
+    ("machine", "hosts", "expected"),
+    [
+        ("kvm01", "{kvm01: {}}", "kvm01"),
+        ("KVM01.example.org", "{kvm01: {}}", "kvm01"),
+        ("kvm01.example.org", "{kvm01.example.org: {}}", "kvm01.example.org"),
+        ("anybody", "{}", "anybody"),
+    ],
+)
+def test_a_machine_finds_itself_without_a_name_server(
+    monkeypatch: pytest.MonkeyPatch, machine: str, hosts: str, expected: str
+) -> None:
+    def never() -> str:
+        raise AssertionError("a name server was asked")
+
+    monkeypatch.setattr(socket, "gethostname", lambda: machine)
+    monkeypatch.setattr(socket, "getfqdn", never)
+    assert host_name(Settings(), load({"site.yaml": f"hosts: {hosts}\n".encode()})) == expected
+
+
+def test_a_machine_that_no_other_name_fits_asks_for_its_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "kvm01")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "KVM01.example.org")
+    site = load({"site.yaml": b"hosts: {kvm01.example.org: {}}\n"})
+    assert host_name(Settings(), site) == "kvm01.example.org"
+    with pytest.raises(UsageError, match="the site has no host 'kvm02'"):
+        host_name(Settings(host="kvm02"), site)

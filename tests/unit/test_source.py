@@ -74,6 +74,25 @@ def test_the_base_is_the_same_folder_in_another_commit(repository: Repository) -
     assert messages_since(repository.folder / "state", first).strip() == "a change"
 
 
+def test_a_base_from_before_the_site_has_none_of_its_guests(repository: Repository) -> None:
+    repository.git("mv", "state", "elsewhere")
+    repository.commit()
+    repository.git("mv", "elsewhere", "state")
+    repository.commit()
+    assert read_base(repository.folder / "state", "HEAD~1").files == {"site.yaml": b"{}\n"}
+
+
+def test_a_base_that_a_shallow_clone_left_out_is_told_so(repository: Repository, tmp_path: Path) -> None:
+    first = repository.git("rev-parse", "HEAD")
+    repository.write("site.yaml", "hosts: {kvm02: {}}\n")
+    repository.commit()
+    clone = tmp_path / "clone"
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.folder}", str(clone))
+    with pytest.raises(SourceError, match=f"the repository has no commit {first}; nothing was done") as caught:
+        read_base(clone / "state", first)
+    assert "shallow" in caught.value.hint
+
+
 @pytest.mark.parametrize("reference", ["nowhere", "--output=SPRUNG", "HEAD:state"])
 def test_a_base_that_is_no_commit_is_one_sentence(repository: Repository, reference: str) -> None:
     with pytest.raises(SourceError, match="nothing was done"):

@@ -242,6 +242,12 @@ def test_no_name_breaks_out_of_its_label() -> None:
     assert "reconciler_forged" not in samples(metrics(told, None))
 
 
+def test_every_metric_is_in_the_documentation() -> None:
+    names = re.findall(r"^# TYPE reconciler(\w+) ", metrics(report(), NOON), re.MULTILINE)
+    page = (Path(__file__).parents[2] / "docs/gitops.md").read_text(encoding="utf-8")
+    assert names and [name for name in names if not re.search(rf"`(reconciler)?{name}[`{{]", page)] == []
+
+
 def test_the_metrics_file_is_replaced_whole_and_others_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "metrics/reconciler.prom"
     settings = Settings(var=tmp_path / "var", metrics=path)
