@@ -12,10 +12,12 @@ from reconciler.errors import HostError, ReconcilerError
 from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal, close_run
 from reconciler.host.protocol import Host
-from reconciler.model.actions import StartGuest
+from reconciler.model.actions import DefineFilter, StartGuest, VerifyPort
 from reconciler.model.disruption import Disruption
+from reconciler.model.live import Live
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
+from reconciler.nwfilter.parse import parse_filter
 from reconciler.plan.rates import measured
 from reconciler.records.timings import learn_timings
 from reconciler.settings import Settings
@@ -77,28 +79,39 @@ def _execute(
         now = _look_again(settings, host, seen)
         again = app.plan_of(now, wanted.allow)
         proven = now, again
-        left = _not_brought_about(plan, again)
+        left = _not_brought_about(plan, again, now.live)
         return _still_to_do(left[0], "all steps were taken back") if left else confirmation.broken()
 
     with Journal(settings.var / "journal", plan) as journal:
         return execute(plan, host, journal, wanted.notify, prove), proven
 
 
-def _not_brought_about(plan: Plan, again: Plan) -> list[Step]:
-    """Steps on what this round was to settle; what it made possible elsewhere is the next one's.
+def _not_brought_about(plan: Plan, again: Plan, live: Live) -> list[Step]:
+    """Steps on what this round was to settle; what it made possible is the next one's.
 
-    A guest that it started has a new port, on which there may be other work than what was done.
+    A guest that it started has a new port, on which there may be other work than what was done. A guard that it defined
+    may be the first one that gets filters whose change had to wait, and be proven then.
     """
     waited = {(each.target, each.what) for each in plan.waiting}
     started = {step.action.target for step in plan.steps if isinstance(step.action, StartGuest)}
     settled = {step.action.target for step in plan.steps} - started
+    defined = _defined(plan, live) if again.steps else set()
     kinds = {(step.action.target, step.action.kind) for step in plan.steps}
     return [
         step
         for step in again.steps
         if (step.action.target in settled or (step.action.target, step.action.kind) in kinds)
         and (step.action.target, step.action.describe()) not in waited
+        and not isinstance(step.action, VerifyPort)
+        and not (isinstance(step.action, DefineFilter) and step.action.name in defined)
     ]
+
+
+def _defined(plan: Plan, live: Live) -> set[str]:
+    """Filters that libvirt holds as the last step on each of them says."""
+    wanted = {step.action.name: step.action.xml for step in plan.steps if isinstance(step.action, DefineFilter)}
+    held = ((name, xml, live.filter(name)) for name, xml in wanted.items())
+    return {name for name, xml, found in held if found and parse_filter(xml.encode()) == found.definition}
 
 
 def _still_to_do(step: Step, done: str) -> HostError:

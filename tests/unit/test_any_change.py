@@ -232,3 +232,21 @@ def test_a_guard_whose_own_change_waits_is_not_left_on_the_copies_of_a_cut_roll_
             n: f.definition for n, f in straight.filters.items()
         }, at
     assert at > 6
+
+
+def test_a_guard_made_in_one_round_may_be_the_next_ones_canary(tmp_path: Path) -> None:
+    """g1 is to get what g3 has, and a variable that the changed filters ask for; g3 gives its address up with a guard."""
+    policy = "policy: {disruption: guest-restart, rollout: canary}"
+    common = {"ipv6": "none", "attach": "guard", "variable": "", "more": ""}
+    guests = {f"g{n}": {"number": str(n), "ipv4": f"[10.0.0.{n}0]", **common} for n in (1, 2, 3)}
+    guests["g3"] |= {"attach": "direct"}
+    given = {"g1": "[10.0.0.30]", "g2": "[10.0.0.10]", "g3": "[10.0.0.40]"}
+    later = {n: guests[n] | {"ipv4": own, "attach": "guard", "variable": "PEER"} for n, own in given.items()}
+    case = Case(load(policy, guests), load(policy, later))
+    host = host_of(case, tmp_path, random.Random(0))
+    watch = watching(host, case)
+    ended = apply(host, case.after, tmp_path)
+    assert ended.ok, ended.error
+    assert watch.wrong == []
+    left = plan_of(host, case.after, tmp_path)
+    assert (left.steps, left.waiting) == ((), ())
