@@ -235,7 +235,7 @@ def test_a_guard_whose_own_change_waits_is_not_left_on_the_copies_of_a_cut_roll_
 
 
 def test_a_guard_made_in_one_round_may_be_the_next_ones_canary(tmp_path: Path) -> None:
-    """g1 is to get what g3 has, and a variable that the changed filters ask for; g3 gives its address up with a guard."""
+    """g1 is to get what g3 has, and a variable that the changed filters ask for; g3 gives it up with a new guard."""
     policy = "policy: {disruption: guest-restart, rollout: canary}"
     common = {"ipv6": "none", "attach": "guard", "variable": "", "more": ""}
     guests = {f"g{n}": {"number": str(n), "ipv4": f"[10.0.0.{n}0]", **common} for n in (1, 2, 3)}
