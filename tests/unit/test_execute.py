@@ -140,6 +140,29 @@ def test_a_foreign_change_between_plan_and_step_stops(host: MemoryHost, tmp_path
     assert "10.0.0.99" in host.filters["guard-web01-000001"].xml
 
 
+@pytest.mark.parametrize("undefined", [False, True], ids=["stopped", "undefined"])
+@pytest.mark.parametrize("flushed", [False, True], ids=["switched", "rebuilt"])
+def test_a_guest_that_goes_meanwhile_is_no_reason_to_take_back_what_others_got(
+    host: MemoryHost, tmp_path: Path, *, flushed: bool, undefined: bool
+) -> None:
+    if flushed:
+        host.installed.clear()
+    desired = site(BEFORE if flushed else AFTER)
+    plan = make_plan(desired, host.inspect(), "kvm01")
+
+    def stop(event: str, _step: Step) -> None:
+        if event == "start" and "db01" in host.domains and host.domains["db01"].active:
+            host.destroy_domain("db01")
+            if undefined:
+                del host.domains["db01"]
+
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, stop, lambda: still_different(host, desired))
+    assert ended.ok, ended.error
+    assert not host.closed
+    assert ("db01" in host.domains) != undefined, "nobody defined it again"
+
+
 def test_a_result_that_does_not_hold_is_taken_back(host: MemoryHost, tmp_path: Path) -> None:
     before = host.filters["guard-web01-000001"].definition
     plan = make_plan(site(AFTER), host.inspect(), "kvm01")
