@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,6 +15,7 @@ from reconciler import __version__
 from reconciler.errors import ReconcilerError, SiteError, UsageError
 
 EXIT_FAILED, EXIT_DIFF_ERROR = 1, 2
+TRACEBACK = "RECONCILER_TRACEBACK"
 OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 
 
@@ -75,6 +77,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         return _not_told(arguments, error)
+    except Exception as fault:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _unforeseen(arguments, fault)
+
+
+def _unforeseen(arguments: argparse.Namespace, fault: Exception) -> int:
+    """A fault of the program itself, with its place."""
+    trace = fault.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f", in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+    hint = f"what was begun is in the journal, and the next apply finishes it; {TRACEBACK}=1 shows the whole way to it"
+    message = f"the reconciler itself has a fault: {type(fault).__name__}: {fault}{place}"
+    _print_error(arguments, ReconcilerError(message, hint=hint))
+    return EXIT_DIFF_ERROR if arguments.verb == "diff" else EXIT_FAILED
 
 
 def _not_told(arguments: argparse.Namespace, error: OSError) -> int:

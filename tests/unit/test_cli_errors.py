@@ -159,3 +159,24 @@ def test_who_has_no_standard_input_is_not_asked(tmp_path: Path) -> None:
     uri = f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
     argv = f"{sys.executable} -m reconciler --connect '{uri}' --site {EXAMPLE} --var {tmp_path} --host kvm01 apply <&-"
     refused(subprocess.run(argv, shell=True, check=False, capture_output=True, text=True), 1, "does not exist")
+
+
+FAULTY = """
+import sys
+from reconciler import cli
+from reconciler.verbs import check
+def schema(arguments):
+    raise KeyError("nobody thought of it")
+check.schema = schema
+sys.exit(cli.main(["schema", "guest"]))
+"""
+
+
+def test_a_fault_of_the_program_itself_is_one_sentence_too_and_whole_on_request() -> None:
+    argv = [sys.executable, "-c", FAULTY]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the reconciler itself has a fault: KeyError: 'nobody thought of it', in ")
+    assert "Traceback" not in ended.stderr and "hint: what was begun is in the journal" in ended.stderr
+    whole = {**os.environ, "RECONCILER_TRACEBACK": "1"}
+    assert "Traceback" in subprocess.run(argv, check=False, capture_output=True, text=True, env=whole).stderr

@@ -116,6 +116,21 @@ def test_a_failure_at_any_write_takes_everything_back(host: MemoryHost, tmp_path
     assert [(d.persistent, d.live) for d in after.domains] == [(d.persistent, d.live) for d in before.domains]
 
 
+def test_what_nobody_foresaw_is_taken_back_too(host: MemoryHost, tmp_path: Path) -> None:
+    before = host.rules()
+
+    def fault(call: str, target: str) -> None:
+        if call == "define_domain":
+            raise UnicodeError(f"no such letter in {target}")
+
+    host.fault = fault
+    ended = bring(host, site(AFTER | {"db01": guest_yaml("db01", 2, "[10.0.0.22]", attach="direct")}), tmp_path)
+    assert ended.reverted and not ended.unreverted
+    assert "a fault: UnicodeError: no such letter" in str(ended.error)
+    host.fault = None
+    assert host.rules() == before
+
+
 def test_a_missed_deadline_stops_without_a_revert(host: MemoryHost, tmp_path: Path) -> None:
     def hang(call: str, target: str) -> None:
         if (call, target) == ("define_filter", "guard-web01-000001"):
