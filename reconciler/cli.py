@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -18,6 +19,7 @@ ERROR_CODES = {"diff": 2, "plan": 1}
 """Of verbs whose exit code says something else where that of an error is not this one."""
 DETAILED = "--detailed-exitcode"
 COMMON_OPTIONS = ("--connect", "--site", "--repo", "--branch", "--config", "--var", "--host", "--output")
+TRACEBACK = "RECONCILER_TRACEBACK"
 OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
 
 
@@ -83,6 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         return _not_told(arguments, error)
+    except Exception as fault:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _unforeseen(arguments, fault)
+
+
+def _unforeseen(arguments: argparse.Namespace, fault: Exception) -> int:
+    """A fault of the program itself, with its place."""
+    trace = fault.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f", in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+    hint = f"what was begun is in the journal, and the next apply finishes it; {TRACEBACK}=1 shows the whole way to it"
+    message = f"the reconciler itself has a fault: {type(fault).__name__}: {fault}{place}"
+    _print_error(arguments, ReconcilerError(message, hint=hint))
+    return ERROR_CODES.get(arguments.verb, EXIT_FAILED)
 
 
 def _not_told(arguments: argparse.Namespace, error: OSError) -> int:

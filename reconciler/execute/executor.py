@@ -22,7 +22,8 @@ Timings = dict[str, float]
 def execute(plan: Plan, host: Host, journal: Journal, notify: Notify, prove: Prove) -> Execution:
     """Take every step; when all are done ask `prove`, which gives the reason why the result does not hold.
 
-    A missed deadline stops everything where it is: the outcome of the call is unknown, so nothing is reverted.
+    What nobody foresaw is taken back like any other failure. A missed deadline stops everything where it is: the
+    outcome of the call is unknown, so nothing is reverted.
     """
     done: list[Step] = []
     timings: Timings = {}
@@ -39,6 +40,9 @@ def execute(plan: Plan, host: Host, journal: Journal, notify: Notify, prove: Pro
         return Execution(journal.run, tuple(done), failed, timeout, timings=timings)
     except ReconcilerError as caught:
         error = caught
+    except Exception as fault:
+        error = HostError(f"the reconciler itself has a fault: {type(fault).__name__}: {fault}")
+        error.__cause__ = fault
     if error is None:
         journal.try_write("end", outcome="applied")
         return Execution(journal.run, tuple(done), timings=timings)

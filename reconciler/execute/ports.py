@@ -80,6 +80,12 @@ def sweep_port(action: SweepPort, host: Host) -> None:
     host.open_gate(action.port)
 
 
+def is_down(host: Host, guest: str) -> bool:
+    """A guest that was stopped since the plan was made has no port, and nothing of it is to be changed any more."""
+    domain = host.find_domain(guest)
+    return domain is None or not domain.active
+
+
 def live_nic(host: Host, guest: str, mac: str) -> Nic | None:
     domain = host.find_domain(guest)
     return next((nic for nic in domain.live if nic.mac == mac), None) if domain else None

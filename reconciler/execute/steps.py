@@ -8,7 +8,15 @@ from functools import singledispatch
 from reconciler.domain.compare import same_definition
 from reconciler.domain.parse import parse_nics
 from reconciler.errors import HostError, HostTimeout, StaleError
-from reconciler.execute.ports import change_live_filterref, live_nic, open_gate, rebuild_port, require_rules, sweep_port
+from reconciler.execute.ports import (
+    change_live_filterref,
+    is_down,
+    live_nic,
+    open_gate,
+    rebuild_port,
+    require_rules,
+    sweep_port,
+)
 from reconciler.host.protocol import Host
 from reconciler.model.actions import (
     Action,
@@ -80,6 +88,8 @@ def _(action: UndefineFilter, host: Host) -> str:
 @surprise.register
 def _(action: ChangeLiveFilterref, host: Host) -> str:
     nic = live_nic(host, action.guest, action.mac)
+    if nic is None and is_down(host, action.guest):
+        return ""
     if nic is None or nic.port != action.port:
         return f"its interface {action.mac} is not on port {action.port} any more"
     return "" if nic.filterref == action.previous else "the filter of its running interface differs"
@@ -89,14 +99,14 @@ def _(action: ChangeLiveFilterref, host: Host) -> str:
 def _(action: DefineGuest, host: Host) -> str:
     domain = host.find_domain(action.guest)
     if domain is None:
-        return "it is gone"
+        return ""
     return "" if same_definition(domain.persistent_xml, action.previous_xml) else "its persistent definition differs"
 
 
 @surprise.register
 def _(action: SetAutostart, host: Host) -> str:
     domain = host.find_domain(action.guest)
-    return "" if domain and domain.autostart != action.autostart else "its autostart differs"
+    return "" if domain is None or domain.autostart != action.autostart else "its autostart differs"
 
 
 @surprise.register
@@ -128,6 +138,8 @@ def _(action: RestartDaemon, host: Host) -> str:
 @surprise.register
 def _(action: RebuildPort, host: Host) -> str:
     nic = live_nic(host, action.guest, action.mac)
+    if nic is None and is_down(host, action.guest):
+        return ""
     return "" if nic and nic.port == action.port else f"its port {action.port} is gone"
 
 
@@ -204,17 +216,20 @@ def _(action: UndefineFilter, host: Host) -> None:
 
 @perform.register
 def _(action: ChangeLiveFilterref, host: Host) -> None:
-    change_live_filterref(action, host)
+    if not is_down(host, action.guest):
+        change_live_filterref(action, host)
 
 
 @perform.register
 def _(action: DefineGuest, host: Host) -> None:
-    host.define_domain(action.xml)
+    if host.find_domain(action.guest) is not None:
+        host.define_domain(action.xml)
 
 
 @perform.register
 def _(action: SetAutostart, host: Host) -> None:
-    host.set_autostart(action.guest, action.autostart)
+    if host.find_domain(action.guest) is not None:
+        host.set_autostart(action.guest, action.autostart)
 
 
 @perform.register
@@ -286,7 +301,8 @@ _SCRATCH_LENGTH = 50
 
 @perform.register
 def _(action: RebuildPort, host: Host) -> None:
-    rebuild_port(action, host)
+    if not is_down(host, action.guest):
+        rebuild_port(action, host)
 
 
 @perform.register

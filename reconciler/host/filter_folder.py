@@ -18,9 +18,15 @@ def definition_names(folder: Path) -> tuple[str, ...]:
     each filter is then looked up alone.
     """
     try:
-        return tuple(sorted(path.stem for path in folder.glob(f"*{_SUFFIX}")))
+        names = [path.stem for path in folder.glob(f"*{_SUFFIX}")]
     except OSError:
         return ()
+    return tuple(sorted(name for name in names if _is_text(name)))
+
+
+def _is_text(name: str) -> bool:
+    """libvirt's names are; a file that somebody left there may have a name that is none, and no filter."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def read_file(folder: Path, name: str) -> bytes | None:

@@ -92,7 +92,7 @@ def _bridge_setting(name: str, value: str | None) -> Finding:
 def _room(var: Path) -> Finding:
     folder = next(each for each in (var, *var.parents) if each.exists())
     free = shutil.disk_usage(folder).free
-    if not os.access(folder, os.W_OK):
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
         return Finding("state", Health.FAILED, f"{var} cannot be written", "run it as root, or name another with --var")
     if free < _LEAST_FREE_BYTES:
         return Finding("state", Health.FAILED, f"{var} has {free >> 20} MiB left", "make room: the journal comes first")

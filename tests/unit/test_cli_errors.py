@@ -179,3 +179,24 @@ def test_an_error_is_no_change_for_who_asks_a_plan_by_its_exit_code(tmp_path: Pa
 def test_words_in_a_wrong_place_get_a_hint(words: list[str], hint: str) -> None:
     ended = subprocess.run([sys.executable, "-m", "reconciler", *words], check=False, capture_output=True, text=True)
     assert ended.returncode == 2 and hint in ended.stderr
+
+
+FAULTY = """
+import sys
+from reconciler import cli
+from reconciler.verbs import check
+def schema(arguments):
+    raise KeyError("nobody thought of it")
+check.schema = schema
+sys.exit(cli.main(["schema", "guest"]))
+"""
+
+
+def test_a_fault_of_the_program_itself_is_one_sentence_too_and_whole_on_request() -> None:
+    argv = [sys.executable, "-c", FAULTY]
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the reconciler itself has a fault: KeyError: 'nobody thought of it', in ")
+    assert "Traceback" not in ended.stderr and "hint: what was begun is in the journal" in ended.stderr
+    whole = {**os.environ, "RECONCILER_TRACEBACK": "1"}
+    assert "Traceback" in subprocess.run(argv, check=False, capture_output=True, text=True, env=whole).stderr

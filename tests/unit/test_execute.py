@@ -116,6 +116,21 @@ def test_a_failure_at_any_write_takes_everything_back(host: MemoryHost, tmp_path
     assert [(d.persistent, d.live) for d in after.domains] == [(d.persistent, d.live) for d in before.domains]
 
 
+def test_what_nobody_foresaw_is_taken_back_too(host: MemoryHost, tmp_path: Path) -> None:
+    before = host.rules()
+
+    def fault(call: str, target: str) -> None:
+        if call == "define_domain":
+            raise UnicodeError(f"no such letter in {target}")
+
+    host.fault = fault
+    ended = bring(host, site(AFTER | {"db01": guest_yaml("db01", 2, "[10.0.0.22]", attach="direct")}), tmp_path)
+    assert ended.reverted and not ended.unreverted
+    assert "a fault: UnicodeError: no such letter" in str(ended.error)
+    host.fault = None
+    assert host.rules() == before
+
+
 def test_a_missed_deadline_stops_without_a_revert(host: MemoryHost, tmp_path: Path) -> None:
     def hang(call: str, target: str) -> None:
         if (call, target) == ("define_filter", "guard-web01-000001"):
@@ -138,6 +153,29 @@ def test_a_foreign_change_between_plan_and_step_stops(host: MemoryHost, tmp_path
         ended = execute(plan, host, journal, lambda _event, _step: None, lambda: None)
     assert isinstance(ended.error, StaleError)
     assert "10.0.0.99" in host.filters["guard-web01-000001"].xml
+
+
+@pytest.mark.parametrize("undefined", [False, True], ids=["stopped", "undefined"])
+@pytest.mark.parametrize("flushed", [False, True], ids=["switched", "rebuilt"])
+def test_a_guest_that_goes_meanwhile_is_no_reason_to_take_back_what_others_got(
+    host: MemoryHost, tmp_path: Path, *, flushed: bool, undefined: bool
+) -> None:
+    if flushed:
+        host.installed.clear()
+    desired = site(BEFORE if flushed else AFTER)
+    plan = make_plan(desired, host.inspect(), "kvm01")
+
+    def stop(event: str, _step: Step) -> None:
+        if event == "start" and "db01" in host.domains and host.domains["db01"].active:
+            host.destroy_domain("db01")
+            if undefined:
+                del host.domains["db01"]
+
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, stop, lambda: still_different(host, desired))
+    assert ended.ok, ended.error
+    assert not host.closed
+    assert ("db01" in host.domains) != undefined, "nobody defined it again"
 
 
 def test_a_result_that_does_not_hold_is_taken_back(host: MemoryHost, tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from reconciler.domain.parse import parse_nics
+from reconciler.host.filter_folder import definition_names
 from reconciler.host.well_formed import well_formed
 from reconciler.nwfilter.parse import parse_dump
 
@@ -38,3 +42,9 @@ def test_a_guest_is_read_although_its_filter_has_such_a_name(name: str) -> None:
 def test_what_is_xml_stays_as_it_is() -> None:
     printed = "<filter name='a&amp;b' chain='root'>\n  <filterref filter='c&apos;d'/>\n</filter>\n"
     assert well_formed(printed) is printed
+
+
+def test_a_file_whose_name_is_no_text_is_no_filter(tmp_path: Path) -> None:
+    for name in (b"web.xml", b"\xff\xfe.xml", "\u00fcber.xml".encode(), b"notes.txt"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    assert definition_names(tmp_path) == ("web", "\u00fcber")
