@@ -46,6 +46,11 @@ def units(root: Path) -> list[str]:
     return [str(root / "etc/systemd/system" / name) for name in UNITS]
 
 
+def test_a_configuration_that_the_units_would_not_read_is_refused(tmp_path: Path) -> None:
+    command("--config", str(tmp_path / "own.yaml"), "install", "--prefix", str(tmp_path / "root"), expected=2)
+    assert not (tmp_path / "root").exists()
+
+
 def test_systemd_finds_nothing_wrong_with_the_units(root: Path) -> None:
     words = ["systemd-analyze", "verify", "--recursive-errors=no", *units(root)]
     ended = subprocess.run(words, check=False, capture_output=True, text=True)
