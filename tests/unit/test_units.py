@@ -126,6 +126,17 @@ def test_a_knock_starts_a_run_that_takes_it(tmp_path: Path) -> None:
     assert "is not a site" in err and waiting.returncode == 1, out + err
 
 
+def test_a_knock_is_taken_where_the_run_itself_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else systemd starts the service again and again, until a limit closes the socket."""
+    from reconciler import cli
+    from reconciler.verbs import run
+
+    taken: list[str] = []
+    monkeypatch.setattr(run, "take_knocks", lambda: taken.append("knock"))
+    assert cli.main(["--config", str(tmp_path / "absent.yaml"), "run"]) == 2
+    assert taken == ["knock"]
+
+
 def test_knocks_are_taken_once_and_later_ones_wait_for_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "wake.sock"
     child = f"""
