@@ -145,6 +145,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="reconciler",
         description="Keep KVM guests to their own addresses: libvirt's nwfilter, reconciled from Git.",
+        epilog="The options come before the verb; `reconciler VERB --help` tells of those that a verb has.",
     )
     _add_options(parser)
     # Without a name for its verbs argparse would format its help to find one.

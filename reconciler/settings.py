@@ -206,8 +206,9 @@ class _Configuration(NamedTuple):
 
 
 def _default_site(config: Mapping[str, str], *, named: bool) -> tuple[Path | None, str | None]:
-    """Where one stands counts, unless a configuration was named that says where the site is."""
-    if not (named and {"site", "repo"} & config.keys()) and Path("state/site.yaml").is_file():
+    """Where one stands counts, unless a configuration says where the site is and was named, or demands a signature."""
+    binding = named or config.get("signature", "none") != "none"
+    if not (binding and {"site", "repo"} & config.keys()) and Path("state/site.yaml").is_file():
         return Path("state"), None
     return (Path(config["site"]) if "site" in config else None), config.get("repo")
 

@@ -14,6 +14,7 @@ Network = IPv4Network | IPv6Network
 
 _VARIABLES = (("IP", "IPMASK", 32), ("IPV6", "IPV6MASK", 128))
 _MOST_KEPT = 65_536
+_MOST_NAMED = 3
 
 
 def wanted_networks(interface: Interface) -> frozenset[Network]:
@@ -32,6 +33,14 @@ def held_networks(live: Live, reference: FilterRef | None) -> frozenset[Network]
     guard = live.filter(reference.filter)
     inner = [entry for entry in guard.definition.entries if isinstance(entry, FilterRef)] if guard else []
     return frozenset().union(*(_networks(entry) for entry in inner)) if inner else frozenset()
+
+
+def named(networks: Iterable[Network]) -> str:
+    """The first few, as people write them."""
+    found = sorted(networks, key=lambda network: (network.version, int(network.network_address), network.prefixlen))
+    names = [str(each).removesuffix(f"/{each.max_prefixlen}") for each in found[:_MOST_NAMED]]
+    more = len(found) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def overlap(some: Iterable[Network], others: Iterable[Network]) -> bool:

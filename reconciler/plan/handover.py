@@ -16,7 +16,7 @@ from reconciler.model.plan import Step
 from reconciler.model.site import Desired
 from reconciler.nwfilter.guard import guard_filter
 from reconciler.nwfilter.variables import Lookup
-from reconciler.plan.addresses import Network
+from reconciler.plan.addresses import Network, named, overlap
 from reconciler.plan.interim import withdrawn
 from reconciler.plan.order import StepCycle, ordered
 from reconciler.plan.owners import Key, Owner, keepers, owners
@@ -34,7 +34,7 @@ def with_hand_overs(
 
 
 def kept_elsewhere(steps: tuple[Step, ...], desired: Desired, live: Live, host: str) -> dict[str, str]:
-    """Steps that claim an address which somebody holds whom no step makes release it, and who that is."""
+    """Steps that claim an address which somebody holds whom no step makes release it, and who holds which."""
     claimers = [owner for owner in owners(steps, desired, live, host) if owner.claimed and owner.steps]
     if not claimers:
         return {}
@@ -43,7 +43,8 @@ def kept_elsewhere(steps: tuple[Step, ...], desired: Desired, live: Live, host: 
     for holder in keepers(steps, desired, live, host):
         for claimer in index.claimers_of(holder.held):
             if holder.guest != claimer.key[0]:
-                found.update(dict.fromkeys(claimer.steps, holder.name))
+                kept = named(each for each in claimer.claimed if overlap([each], holder.held))
+                found.update(dict.fromkeys(claimer.steps, f"{holder.name} still holds {kept}"))
     return found
 
 

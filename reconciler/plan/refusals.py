@@ -47,7 +47,7 @@ class Refusals:
         ready = filters.ready.ports.keys() - filters.ready.unready(steps)
         self._reasons: dict[str, _Reason] = {
             **dict.fromkeys(_circles(steps), _CIRCLE),
-            **{step: _kept(holder) for step, holder in kept_elsewhere(steps, *args).items()},
+            **{step: _kept(held) for step, held in kept_elsewhere(steps, *args).items()},
             **dict(_stuck(steps, filters, ground, reach)),
             **{
                 step: _learned(guest)
@@ -71,8 +71,8 @@ class Refusals:
         return Waiting(step.action.target, step.action.describe(), why, hint, step.disruption)
 
 
-def _kept(holder: str) -> _Reason:
-    return WaitReason.UNSUPPORTED, f"{holder} still holds the address: release it there first"
+def _kept(held: str) -> _Reason:
+    return WaitReason.UNSUPPORTED, f"{held}: release it there first"
 
 
 def _learned(guest: str) -> _Reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ PROOF_STYLES = {
 }
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
 def escape(text: str) -> str:
     """Text of the site or of a tool may hold brackets, which rich would take for markup, and codes for a terminal."""
     from rich.markup import escape as rich_escape
@@ -52,10 +56,15 @@ def problem_lines(problems: Iterable[Problem]) -> str:
 
 
 def unified_diff(path: str, before: bytes, after: bytes) -> str:
-    """How a file changes, as `diff -u` shows it; bytes that are no text are shown by an escape."""
+    """How a file changes, as `diff -u` shows it; what is no text, or acts on a terminal, is shown by an escape."""
     from difflib import unified_diff as lines_of
 
-    old, new = (text.decode("utf-8", "backslashreplace").splitlines(keepends=True) for text in (before, after))
+    old, new = (
+        _CONTROL.sub(lambda found: printable(found[0]), text.decode("utf-8", "backslashreplace")).splitlines(
+            keepends=True
+        )
+        for text in (before, after)
+    )
     lines = lines_of(old, new, f"a/{path}", f"b/{path}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 

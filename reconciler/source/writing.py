@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from stat import S_IMODE
 
 from reconciler.errors import SourceError
 from reconciler.source.folder import SITE_FOLDERS, read_folder
@@ -50,9 +51,15 @@ def write_files(site: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    """The file that it replaces hands on its rights, and its owner where that may be."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
+    before = path.lstat() if path.is_file() and not path.is_symlink() else None
     try:
         with draft.open("xb") as file:
+            if before is not None:
+                with suppress(PermissionError):
+                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(file.fileno(), S_IMODE(before.st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

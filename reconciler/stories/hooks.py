@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import HostError, SourceError
+from reconciler.errors import HostError, SourceError, UsageError
 from reconciler.host.processes import run
 from reconciler.host.wake import wake
 from reconciler.model.problem import Problem, Severity
@@ -52,9 +52,17 @@ class Verdict:
     refused: bool = False
 
 
-def read_updates(lines: Iterable[str]) -> tuple[Update, ...]:
-    """The lines that git gives to pre-receive and post-receive."""
-    return tuple(Update(*line.rstrip("\n").split(" ", 2)) for line in lines if line.strip())
+def read_updates(lines: Iterable[bytes]) -> tuple[Update, ...]:
+    """The lines that git gives to pre-receive and post-receive; names of refs are bytes of any kind."""
+    return tuple(_update(line.decode("utf-8", "surrogateescape").rstrip("\n")) for line in lines if line.strip())
+
+
+def _update(line: str) -> Update:
+    words = line.split(" ", 2)
+    if len(words) != 3:
+        hint = "git runs this hook itself, and gives it a line OLD NEW REF for each ref"
+        raise UsageError(f"{line!r} is no line of a push; nothing was done", hint=hint)
+    return Update(*words)
 
 
 def staged(folder: Path) -> Verdict:
@@ -109,7 +117,8 @@ def _judged(repository: HookedRepository, update: Update) -> Verdict:
     try:
         found = _examined(repository.site(commit), f"{update.ref} is refused: ")
     except SourceError as error:
-        return Verdict((f"error: {update.ref}: {error.message}", f"hint: {error.hint}"), True)
+        hint = (f"hint: {error.hint}",) if error.hint else ()
+        return Verdict((f"error: {update.ref}: {error.message}", *hint), True)
     old = None if update.creates else repository.commit_of(update.old)
     if old is None or found.refused or repository.descends(commit, old):
         return found

@@ -70,7 +70,7 @@ def _fix(arguments: Arguments, settings: Settings, files: Mapping[str, bytes]) -
     mending = app.mend(settings, files, write=True)
     if arguments.output == "text":
         for mend in mending.mends:
-            print(f"fixed {mend.origin}: {mend.before} → {mend.after} [{mend.id}]")
+            print(printable(f"fixed {mend.origin}: {mend.before} → {mend.after} [{mend.id}]"))
     return mending
 
 
@@ -90,10 +90,14 @@ def _show_mends(arguments: Arguments, settings: Settings) -> int:
 
     if not arguments.fix:
         raise UsageError("--dry-run goes with --fix; nothing was done", hint="`check` alone writes nothing either")
-    files = read_site(settings).files
-    mending = app.mend(settings, files, write=False)
-    for path, content in mending.files.items():
-        print(unified_diff(path, files[path], content), end="")
+    found = read_site(settings)
+    mending = app.mend(settings, found.files, write=False)
+    if arguments.output != "text":
+        mends = json_document.mends(mending.mends)
+        print_document(arguments, json_document.document("check", mends=mends, source=found.commit))
+    else:
+        for path, content in mending.files.items():
+            print(unified_diff(path, found.files[path], content), end="")
     return EXIT_FAILED if mending.files else EXIT_OK
 
 

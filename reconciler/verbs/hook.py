@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from reconciler.errors import printable
 from reconciler.verbs.common import EXIT_FAILED, EXIT_OK, Arguments
 
 NAMES = ("pre-commit", "pre-receive", "post-receive")
@@ -25,9 +26,9 @@ def hook(arguments: Arguments) -> int:
         case "pre-commit":
             verdict = hooks.staged(folder)
         case "pre-receive":
-            verdict = hooks.pushed(folder, hooks.read_updates(sys.stdin))
+            verdict = hooks.pushed(folder, hooks.read_updates(sys.stdin.buffer))
         case _:
-            verdict = hooks.knock(folder, hooks.read_updates(sys.stdin))
+            verdict = hooks.knock(folder, hooks.read_updates(sys.stdin.buffer))
     for line in verdict.lines:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return EXIT_FAILED if verdict.refused else EXIT_OK

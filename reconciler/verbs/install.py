@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from reconciler.errors import UsageError
+from reconciler.settings import DEFAULT_CONFIG
 from reconciler.verbs.common import EXIT_OK, Arguments
 
 
@@ -16,6 +18,11 @@ def add_install_options(parser: argparse.ArgumentParser) -> None:
 def install(arguments: Arguments) -> int:
     from reconciler.stories.installing import Place, install
 
+    if arguments.config is not None:
+        raise UsageError(
+            f"the units read {DEFAULT_CONFIG} and not {arguments.config}; nothing was done",
+            hint=f"put the configuration there, or point {DEFAULT_CONFIG} to it by a symbolic link",
+        )
     for line in install(Place(arguments.prefix.absolute())):
         print(line)
     print("next: fill in the configuration, then `systemctl enable --now reconciler.timer reconciler-wake.socket`")

@@ -36,8 +36,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
+    take_knocks()  # before anything can fail: a knock that nobody takes starts the service again at once
     settings = settle(arguments)
-    take_knocks()
     tell_interrupted(settings)
     told = story.run(settings, tell_progress, arguments.allow)
     return _tell(arguments, settings, told)

@@ -112,6 +112,14 @@ class TestWriting:
         assert [path.name for path in tmp_path.iterdir()] == ["site.yaml"]
         assert (tmp_path / "site.yaml").read_bytes() == b"old"
 
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+    def test_a_file_keeps_its_rights(self, tmp_path: Path, mode: int) -> None:
+        path = tmp_path / "guests/a.yaml"
+        write_files(tmp_path, {"guests/a.yaml": b"old"})
+        path.chmod(mode)
+        write_files(tmp_path, {"guests/a.yaml": b"new"})
+        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", mode)
+
     def test_no_site_yet(self, tmp_path: Path) -> None:
         assert read_or_begin(tmp_path / "state") is None
         (tmp_path / "state").mkdir()

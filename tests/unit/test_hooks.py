@@ -142,6 +142,25 @@ def test_a_forced_push_is_judged_and_told_that_hosts_refuse_it(server: Server) -
     server.push("--force", "main", accepted=False)
 
 
+@pytest.mark.parametrize("text", [b"abc\n", b"one two\n", b"\xff\xfe\n"])
+def test_who_runs_a_hook_by_hand_is_told_what_git_gives_it(server: Server, text: bytes) -> None:
+    argv = [sys.executable, "-m", "reconciler", "hook", "pre-receive"]
+    ended = subprocess.run(argv, check=False, capture_output=True, input=text, cwd=server.bare)
+    assert ended.returncode == 2 and b"is no line of a push; nothing was done" in ended.stderr
+
+
+def test_a_ref_may_be_called_as_it_likes(server: Server) -> None:
+    server.commit(GOOD)
+    server.push("main")
+    old = subprocess.run(["git", "-C", str(server.bare), "rev-parse", "main"], check=True, capture_output=True).stdout
+    line = old.strip() + b" " + b"0" * 39 + b"1 refs/heads/\xe2\x80\xae\xff\n"
+    server.config("reconciler.refs", "refs/heads/*")
+    argv = [sys.executable, "-m", "reconciler", "hook", "pre-receive"]
+    environment = os.environ | {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
+    ended = subprocess.run(argv, check=False, capture_output=True, input=line, cwd=server.bare, env=environment)
+    assert ended.returncode == 1 and b"refs/heads/\\u202e\\udcff would not be a commit" in ended.stderr
+
+
 def test_a_push_without_a_site_is_refused_with_the_reason(server: Server) -> None:
     server.author.git("mv", "state/site.yaml", "state/other.yaml")
     server.author.commit()

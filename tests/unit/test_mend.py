@@ -31,6 +31,7 @@ from reconciler.nwfilter.mend import mend_filter
 from reconciler.nwfilter.parse import parse_filter
 from reconciler.nwfilter.syntax import FilterSyntax
 from reconciler.nwfilter.verdicts import verdict_changes
+from reconciler.report.text import unified_diff
 
 
 def in_chain(chain: str, body: str) -> str:
@@ -371,6 +372,18 @@ def test_a_dry_run_shows_a_diff_and_writes_nothing(tmp_path: Path) -> None:
 def test_json_lists_the_mends(tmp_path: Path) -> None:
     [mend] = json.loads(command(written(tmp_path), "--output", "json", "check", "--fix").stdout)["mends"]
     assert (mend["id"], mend["path"], mend["line"]) == ("filter-negated-list", "filters/early.xml", 4)
+
+
+def test_a_dry_run_as_json_lists_them_too_and_writes_nothing(tmp_path: Path) -> None:
+    ended = command(written(tmp_path), "--output", "json", "check", "--fix", "--dry-run")
+    assert ended.returncode == 1
+    assert [mend["id"] for mend in json.loads(ended.stdout)["mends"]] == ["filter-negated-list"]
+    assert (tmp_path / "filters/early.xml").read_text() == EARLY
+
+
+def test_a_diff_does_not_act_on_a_terminal() -> None:
+    shown = unified_diff("x", b"a \x1b[2J\tb\r\n", b"c \xc2\x9b\r\n")
+    assert "-a \\x1b[2J\tb\r\n" in shown and "+c \\x9b\r\n" in shown
 
 
 @pytest.mark.parametrize("words", [["check", "--dry-run"], ["--output", "junit", "diff"]])

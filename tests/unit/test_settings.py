@@ -70,6 +70,20 @@ def test_a_named_configuration_is_above_the_folder_where_one_stands(
     assert settled(tmp_path, "repo: /srv/site.git\n").site is None
 
 
+@pytest.mark.parametrize(("demand", "expected"), [("none", Path("state")), ("commit", None)])
+def test_where_signatures_are_demanded_a_folder_counts_only_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demand: str, expected: Path | None
+) -> None:
+    """P7: who stands in a checkout by chance does not apply what nobody signed."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"repo: /srv/site.git\nsignature: {demand}\nsigners: /etc/signers\n")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("reconciler.settings.DEFAULT_CONFIG", config)
+    given = dict.fromkeys(("config", "site", "repo", "branch", "var", "host", "connect"))
+    assert settle(argparse.Namespace(**given), {}).site == expected
+    assert settle(argparse.Namespace(**given | {"site": Path("state")}), {}).site == Path("state")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

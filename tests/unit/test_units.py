@@ -46,6 +46,11 @@ def units(root: Path) -> list[str]:
     return [str(root / "etc/systemd/system" / name) for name in UNITS]
 
 
+def test_a_configuration_that_the_units_would_not_read_is_refused(tmp_path: Path) -> None:
+    command("--config", str(tmp_path / "own.yaml"), "install", "--prefix", str(tmp_path / "root"), expected=2)
+    assert not (tmp_path / "root").exists()
+
+
 def test_systemd_finds_nothing_wrong_with_the_units(root: Path) -> None:
     words = ["systemd-analyze", "verify", "--recursive-errors=no", *units(root)]
     ended = subprocess.run(words, check=False, capture_output=True, text=True)
@@ -119,6 +124,17 @@ def test_a_knock_starts_a_run_that_takes_it(tmp_path: Path) -> None:
         command("wake", "--socket", str(path))
         out, err = waiting.communicate(timeout=20)
     assert "is not a site" in err and waiting.returncode == 1, out + err
+
+
+def test_a_knock_is_taken_where_the_run_itself_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else systemd starts the service again and again, until a limit closes the socket."""
+    from reconciler import cli
+    from reconciler.verbs import run
+
+    taken: list[str] = []
+    monkeypatch.setattr(run, "take_knocks", lambda: taken.append("knock"))
+    assert cli.main(["--config", str(tmp_path / "absent.yaml"), "run"]) == 2
+    assert taken == ["knock"]
 
 
 def test_knocks_are_taken_once_and_later_ones_wait_for_the_next_run(tmp_path: Path) -> None:
