@@ -224,6 +224,12 @@ def _(action: ChangeLiveFilterref, host: Host) -> None:
 def _(action: DefineGuest, host: Host) -> None:
     if host.find_domain(action.guest) is not None:
         host.define_domain(action.xml)
+    if action.down and not is_down(host, action.guest):
+        raise StaleError(
+            f"guest {action.guest} was started by somebody else before its new definition was written: it may hold "
+            "what the old one had",
+            hint="run it again: the next plan starts from what is there now",
+        )
 
 
 @perform.register

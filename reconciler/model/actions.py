@@ -113,10 +113,14 @@ class ChangeLiveFilterref(_OfGuest):
 
 @dataclass(frozen=True, slots=True)
 class DefineGuest(_OfGuest):
-    """Replace a guest's persistent definition; the running guest is not touched."""
+    """Replace a guest's persistent definition; the running guest is not touched.
+
+    `down`: the plan counts on it that the guest does not run, with what the old definition had, when this is written.
+    """
 
     xml: str
     previous_xml: str
+    down: bool = False
 
     kind = "define-guest"
 

@@ -178,6 +178,35 @@ def test_a_guest_that_goes_meanwhile_is_no_reason_to_take_back_what_others_got(
     assert ("db01" in host.domains) != undefined, "nobody defined it again"
 
 
+def test_a_guest_that_is_started_before_it_gives_an_address_up_keeps_it_for_itself(tmp_path: Path) -> None:
+    """It was down when the plan was made; its next owner must not get the address while it runs with it (P4)."""
+    before = {name: guest_yaml(name, n, f"[10.0.0.1{n}]", attach="direct") for n, name in enumerate(("old", "new"), 1)}
+    host = host_with(site(before))
+    assert bring(host, site(before), tmp_path).ok
+    host.destroy_domain("old")
+    after = {"old": guest_yaml("old", 1, "[10.0.0.9]", attach="direct"), "new": guest_yaml("new", 2, "[10.0.0.11]")}
+    desired = site(after)
+    plan = make_plan(desired, host.inspect(), "kvm01")
+
+    def start(event: str, step: Step) -> None:
+        if event == "start" and step.id == "guest:old":
+            host.start_domain("old")
+
+    def owners(host: MemoryHost) -> None:
+        held = [guest for guest, port in ports(host) if "10.0.0.11" in str(host.installed.get(port))]
+        assert held in ([], ["old"]), held
+
+    host.on_change = owners
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, start, lambda: None)
+    assert "guest old was started by somebody else" in str(ended.error)
+    assert ended.reverted and not ended.unreverted
+
+
+def ports(host: MemoryHost) -> list[tuple[str, str]]:
+    return [(name, nic.port) for name, domain in host.domains.items() for nic in domain.live if nic.port]
+
+
 def test_a_result_that_does_not_hold_is_taken_back(host: MemoryHost, tmp_path: Path) -> None:
     before = host.filters["guard-web01-000001"].definition
     plan = make_plan(site(AFTER), host.inspect(), "kvm01")
