@@ -115,12 +115,13 @@ class ChangeLiveFilterref(_OfGuest):
 class DefineGuest(_OfGuest):
     """Replace a guest's persistent definition; the running guest is not touched.
 
-    `down`: the plan counts on it that the guest does not run, with what the old definition had, when this is written.
+    `ports` are those on which the plan has the guest by then, none for one that is down: on any other it was started
+    meanwhile, with what the old definition had. None where that does not matter.
     """
 
     xml: str
     previous_xml: str
-    down: bool = False
+    ports: tuple[str, ...] | None = None
 
     kind = "define-guest"
 

@@ -46,7 +46,8 @@ def _stored_steps(ground: Ground, guest: Guest, domain: Domain, before: tuple[st
     done = [*before, *stopped]
     yield from stop
     if text != domain.persistent_xml:
-        action = DefineGuest(guest.name, text, domain.persistent_xml, down=bool(stopped) or not domain.active)
+        ports = () if stopped else tuple(nic.port for nic in domain.live if nic.port)
+        action = DefineGuest(guest.name, text, domain.persistent_xml, ports)
         step = ground.step(f"guest:{guest.name}", action, "its definition differs from the site", references, done)
         done.append(step.id)
         yield step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sites import guest_yaml, host_with, mac, site
+from sites import domain_xml, guest_yaml, host_with, mac, site
 
 from reconciler.diff import diff
 from reconciler.errors import HostError, HostTimeout, ReconcilerError, StaleError
@@ -178,18 +178,26 @@ def test_a_guest_that_goes_meanwhile_is_no_reason_to_take_back_what_others_got(
     assert ("db01" in host.domains) != undefined, "nobody defined it again"
 
 
-def test_a_guest_that_is_started_before_it_gives_an_address_up_keeps_it_for_itself(tmp_path: Path) -> None:
-    """It was down when the plan was made; its next owner must not get the address while it runs with it (P4)."""
+@pytest.mark.parametrize("running", [False, True], ids=["down", "restarted"])
+def test_a_guest_that_is_started_before_it_gives_an_address_up_keeps_it_for_itself(
+    tmp_path: Path, *, running: bool
+) -> None:
+    """With its old definition it holds the address again; its next owner must not get that meanwhile (P4)."""
     before = {name: guest_yaml(name, n, f"[10.0.0.1{n}]", attach="direct") for n, name in enumerate(("old", "new"), 1)}
     host = host_with(site(before))
     assert bring(host, site(before), tmp_path).ok
-    host.destroy_domain("old")
+    if not running:
+        host.destroy_domain("old")
     after = {"old": guest_yaml("old", 1, "[10.0.0.9]", attach="direct"), "new": guest_yaml("new", 2, "[10.0.0.11]")}
     desired = site(after)
     plan = make_plan(desired, host.inspect(), "kvm01")
 
     def start(event: str, step: Step) -> None:
         if event == "start" and step.id == "guest:old":
+            if running:
+                host.destroy_domain("old")
+                host.define_domain(domain_xml(ANOTHER))  # takes the port that is free now
+                host.start_domain("another")
             host.start_domain("old")
 
     def owners(host: MemoryHost) -> None:
@@ -200,7 +208,10 @@ def test_a_guest_that_is_started_before_it_gives_an_address_up_keeps_it_for_itse
     with Journal(tmp_path, plan) as journal:
         ended = execute(plan, host, journal, start, lambda: None)
     assert "guest old was started by somebody else" in str(ended.error)
-    assert ended.reverted and not ended.unreverted
+    assert "guest:old" in {step.id for step in ended.reverted}
+
+
+ANOTHER = site({"another": guest_yaml("another", 7, "[10.0.0.70]")}).guests[0]
 
 
 def ports(host: MemoryHost) -> list[tuple[str, str]]:
