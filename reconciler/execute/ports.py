@@ -81,9 +81,12 @@ def sweep_port(action: SweepPort, host: Host) -> None:
 
 
 def is_down(host: Host, guest: str) -> bool:
-    """A guest that was stopped since the plan was made has no port, and nothing of it is to be changed any more."""
+    """A guest that was stopped since the plan was made has no port, and nothing of it is to be changed any more.
+
+    One that was saved comes back with what it had: that is another matter.
+    """
     domain = host.find_domain(guest)
-    return domain is None or not domain.active
+    return domain is None or not (domain.active or domain.managed_save)
 
 
 def live_nic(host: Host, guest: str, mac: str) -> Nic | None:

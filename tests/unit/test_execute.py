@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal, close_run
 from reconciler.execute.runs import open_runs, prune_runs, read_runs
 from reconciler.host.memory import MemoryHost
+from reconciler.model.live import MANAGED_SAVE, SavedState
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Step
 from reconciler.model.site import Desired
@@ -216,6 +218,22 @@ ANOTHER = site({"another": guest_yaml("another", 7, "[10.0.0.70]")}).guests[0]
 
 def ports(host: MemoryHost) -> list[tuple[str, str]]:
     return [(name, nic.port) for name, domain in host.domains.items() for nic in domain.live if nic.port]
+
+
+def test_a_guest_that_is_saved_meanwhile_owns_what_its_image_holds(host: MemoryHost, tmp_path: Path) -> None:
+    plan = make_plan(site(AFTER), host.inspect(), "kvm01")
+
+    def save(event: str, step: Step) -> None:
+        running = host.domains["db01"]
+        if event == "start" and running.active and step.id.startswith("filter:"):
+            host.destroy_domain("db01")
+            image = SavedState(MANAGED_SAVE, running.live, running.persistent_xml)
+            host.domains["db01"] = replace(host.domains["db01"], saved=(image,))
+
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, save, lambda: None)
+    assert "guest/db01 was changed by somebody else" in str(ended.error)
+    assert ended.reverted
 
 
 def test_a_result_that_does_not_hold_is_taken_back(host: MemoryHost, tmp_path: Path) -> None:
