@@ -145,3 +145,15 @@ def test_a_host_that_goes_away_in_the_midst_is_told_with_what_was_done(
     assert "NOT taken back: filter:guard-web01-000001" in told.value.message
     assert "the host cannot be looked at either" in told.value.message
     assert told.value.hint
+
+
+def test_a_canary_is_proven_when_rules_of_others_are_gone_from_its_port(tmp_path: Path) -> None:
+    """With them it is never what its filter asks for, and no run would ever get further."""
+    text = SITE + b"policy: {rollout: canary}\n"
+    before = site({name: guest_yaml(name, n, f"[10.0.0.1{n}]") for n, name in enumerate(("a", "b"), 1)}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.foreign.add(("PREROUTING", "-A PREROUTING -p LLDP -i vnet1 -j ACCEPT"))
+    plan, _ = apply(host, with_more_rules(before, "guest-arp", "guest-mac"), tmp_path)
+    assert {"prove:vnet0", "prove:vnet1"} <= {step.id for step in plan.steps}
+    assert host.foreign == set()
