@@ -40,6 +40,8 @@ def execute(plan: Plan, host: Host, journal: Journal, notify: Notify, prove: Pro
         return Execution(journal.run, tuple(done), failed, timeout, timings=timings)
     except ReconcilerError as caught:
         error = caught
+    except AssertionError:  # what is held to be true of the host is not: nothing more is written
+        raise
     except Exception as fault:
         error = HostError(f"the reconciler itself has a fault: {type(fault).__name__}: {fault}")
         error.__cause__ = fault

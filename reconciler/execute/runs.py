@@ -167,6 +167,8 @@ def _value(name: str, value: Any) -> Any:
         return FilterRef(value["filter"], tuple((key, each) for key, each in value["parameters"]))
     if name == "rules":
         return tuple(ForeignRule(Family(r["family"]), r["chain"], r["text"], r["removable"]) for r in value)
+    if name == "ports" and isinstance(value, list):
+        return tuple(value)
     if name == "families":
         return tuple(Family(each) for each in value)
     if name in ("files", "previous") and isinstance(value, list):

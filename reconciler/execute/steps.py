@@ -222,8 +222,22 @@ def _(action: ChangeLiveFilterref, host: Host) -> None:
 
 @perform.register
 def _(action: DefineGuest, host: Host) -> None:
-    if host.find_domain(action.guest) is not None:
-        host.define_domain(action.xml)
+    if host.find_domain(action.guest) is None:
+        return
+    host.define_domain(action.xml)
+    if action.ports is not None and _was_started(action, action.ports, host):
+        raise StaleError(
+            f"guest {action.guest} was started by somebody else before its new definition was written: it may hold "
+            "what the old one had",
+            hint="run it again: the next plan starts from what is there now",
+        )
+
+
+def _was_started(action: DefineGuest, ports: tuple[str, ...], host: Host) -> bool:
+    """Looked at after the definition is written: who starts the guest from then on starts it with that."""
+    domain = host.find_domain(action.guest)
+    stored = {nic.mac for nic in parse_nics(action.previous_xml)}
+    return any(nic.mac in stored and nic.port not in ports for nic in domain.live) if domain else False
 
 
 @perform.register

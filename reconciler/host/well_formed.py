@@ -6,6 +6,8 @@ import re
 from xml.parsers import expat
 
 _NAME = re.compile(r"(?<=^<filter name=').*(?=' chain=')|(?<=<filterref filter=').*(?='/?>$)", re.MULTILINE)
+_TAG = re.compile(r"<filter(?: name|ref filter)=(.*)")
+_PLAIN = re.compile(r"'[^&<']*'(?: chain='[^&<']*'(?: priority='[^&<']*')?)?/?>")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "'": "&apos;"})
 
 
@@ -14,7 +16,7 @@ def well_formed(xml: str) -> str:
 
     One such name would keep everybody else on the host from being looked at.
     """
-    if all(name.translate(_ESCAPES) == name for name in _NAME.findall(xml)) or _is_xml(xml):
+    if all(map(_PLAIN.fullmatch, _TAG.findall(xml))) or _is_xml(xml):
         return xml
     return _NAME.sub(lambda name: name[0].translate(_ESCAPES), xml)
 

@@ -113,10 +113,15 @@ class ChangeLiveFilterref(_OfGuest):
 
 @dataclass(frozen=True, slots=True)
 class DefineGuest(_OfGuest):
-    """Replace a guest's persistent definition; the running guest is not touched."""
+    """Replace a guest's persistent definition; the running guest is not touched.
+
+    `ports` are those on which the plan has the guest by then, none for one that is down: on any other it was started
+    meanwhile, with what the old definition had. None where that does not matter.
+    """
 
     xml: str
     previous_xml: str
+    ports: tuple[str, ...] | None = None
 
     kind = "define-guest"
 

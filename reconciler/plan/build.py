@@ -27,6 +27,7 @@ from reconciler.plan.reach import Reach
 from reconciler.plan.readying import following, widenings
 from reconciler.plan.refusals import Refusals
 from reconciler.plan.restarts import one_after_another, starts_last, with_owed
+from reconciler.plan.strangers import cleared_first
 from reconciler.plan.supplement import with_supplement
 
 __all__ = ["Rates", "digest", "make_plan"]
@@ -89,7 +90,7 @@ def _all_steps(
     desired, live, host = ground.desired, ground.live, ground.host
     guests = tuple(filters.follow(step) for step in guest_steps(ground))
     changes = with_owed((*filters.steps, *guests), owed, ground)
-    changes = tuple(following(changes, filters.ready, filters.rollout))
+    changes = tuple(cleared_first(tuple(following(changes, filters.ready, filters.rollout))))
     changes = with_hand_overs(changes, desired, live, host, ground.lookup, ground.rates)
     changes = starts_last(one_after_another(changes, desired.guests, desired.policy.max_down))
     return lost_first((*changes, *prune_steps(desired, live, wanted, changes, reach)), reach)

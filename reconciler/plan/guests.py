@@ -42,10 +42,12 @@ def _stored_steps(ground: Ground, guest: Guest, domain: Domain, before: tuple[st
     """What is stored is changed while the guest is down where it has to be: so a revert starts it as it was."""
     text, references = _stored_definition(ground, guest, domain)
     stop, start = down_and_up(ground, guest, domain, references, before)
-    done = [*before, *(step.id for step in stop if ground.allows(step.disruption))]
+    stopped = tuple(step.id for step in stop if ground.allows(step.disruption))
+    done = [*before, *stopped]
     yield from stop
     if text != domain.persistent_xml:
-        action = DefineGuest(guest.name, text, domain.persistent_xml)
+        ports = () if stopped else tuple(nic.port for nic in domain.live if nic.port)
+        action = DefineGuest(guest.name, text, domain.persistent_xml, ports)
         step = ground.step(f"guest:{guest.name}", action, "its definition differs from the site", references, done)
         done.append(step.id)
         yield step

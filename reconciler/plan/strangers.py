@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from reconciler.model.actions import OpenGate, RaiseLinks, RemoveRules, SweepPort
+from reconciler.model.actions import OpenGate, RaiseLinks, RemoveRules, SweepPort, VerifyPort
 from reconciler.model.disruption import Disruption
 from reconciler.model.drift import Layer
 from reconciler.model.guest import Guest, Interface
@@ -63,3 +64,11 @@ class Strangers:
         for port in sorted(live.gated - managed - {*gone}):
             reason = "an interrupted run closed it, and the site has no guest for it"
             yield Step(f"gate:{port}", OpenGate(port, None), reason)
+
+
+def cleared_first(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """A canary is proven when rules of others are gone from its port: with them it never could be."""
+    planned = {step.id for step in steps}
+    for step in steps:
+        cleared = f"foreign:{step.action.port}" if isinstance(step.action, VerifyPort) else ""
+        yield replace(step, after=(*step.after, cleared)) if cleared in planned else step

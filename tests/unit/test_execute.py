@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sites import guest_yaml, host_with, mac, site
+from sites import domain_xml, guest_yaml, host_with, mac, site
 
 from reconciler.diff import diff
 from reconciler.errors import HostError, HostTimeout, ReconcilerError, StaleError
@@ -13,6 +14,7 @@ from reconciler.execute.executor import execute
 from reconciler.execute.journal import Journal, close_run
 from reconciler.execute.runs import open_runs, prune_runs, read_runs
 from reconciler.host.memory import MemoryHost
+from reconciler.model.live import MANAGED_SAVE, SavedState
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Step
 from reconciler.model.site import Desired
@@ -176,6 +178,62 @@ def test_a_guest_that_goes_meanwhile_is_no_reason_to_take_back_what_others_got(
     assert ended.ok, ended.error
     assert not host.closed
     assert ("db01" in host.domains) != undefined, "nobody defined it again"
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["down", "restarted"])
+def test_a_guest_that_is_started_before_it_gives_an_address_up_keeps_it_for_itself(
+    tmp_path: Path, *, running: bool
+) -> None:
+    """With its old definition it holds the address again; its next owner must not get that meanwhile (P4)."""
+    before = {name: guest_yaml(name, n, f"[10.0.0.1{n}]", attach="direct") for n, name in enumerate(("old", "new"), 1)}
+    host = host_with(site(before))
+    assert bring(host, site(before), tmp_path).ok
+    if not running:
+        host.destroy_domain("old")
+    after = {"old": guest_yaml("old", 1, "[10.0.0.9]", attach="direct"), "new": guest_yaml("new", 2, "[10.0.0.11]")}
+    desired = site(after)
+    plan = make_plan(desired, host.inspect(), "kvm01")
+
+    def start(event: str, step: Step) -> None:
+        if event == "start" and step.id == "guest:old":
+            if running:
+                host.destroy_domain("old")
+                host.define_domain(domain_xml(ANOTHER))  # takes the port that is free now
+                host.start_domain("another")
+            host.start_domain("old")
+
+    def owners(host: MemoryHost) -> None:
+        held = [guest for guest, port in ports(host) if "10.0.0.11" in str(host.installed.get(port))]
+        assert held in ([], ["old"]), held
+
+    host.on_change = owners
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, start, lambda: None)
+    assert "guest old was started by somebody else" in str(ended.error)
+    assert "guest:old" in {step.id for step in ended.reverted}
+
+
+ANOTHER = site({"another": guest_yaml("another", 7, "[10.0.0.70]")}).guests[0]
+
+
+def ports(host: MemoryHost) -> list[tuple[str, str]]:
+    return [(name, nic.port) for name, domain in host.domains.items() for nic in domain.live if nic.port]
+
+
+def test_a_guest_that_is_saved_meanwhile_owns_what_its_image_holds(host: MemoryHost, tmp_path: Path) -> None:
+    plan = make_plan(site(AFTER), host.inspect(), "kvm01")
+
+    def save(event: str, step: Step) -> None:
+        running = host.domains["db01"]
+        if event == "start" and running.active and step.id.startswith("filter:"):
+            host.destroy_domain("db01")
+            image = SavedState(MANAGED_SAVE, running.live, running.persistent_xml)
+            host.domains["db01"] = replace(host.domains["db01"], saved=(image,))
+
+    with Journal(tmp_path, plan) as journal:
+        ended = execute(plan, host, journal, save, lambda: None)
+    assert "guest/db01 was changed by somebody else" in str(ended.error)
+    assert ended.reverted
 
 
 def test_a_result_that_does_not_hold_is_taken_back(host: MemoryHost, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sites import SITE, guest_yaml, host_with, site
+from sites import SITE, guest_yaml, host_with, mac, site
 
 from reconciler import app
 from reconciler.errors import HostUnreachable
@@ -145,3 +145,34 @@ def test_a_host_that_goes_away_in_the_midst_is_told_with_what_was_done(
     assert "NOT taken back: filter:guard-web01-000001" in told.value.message
     assert "the host cannot be looked at either" in told.value.message
     assert told.value.hint
+
+
+def test_a_canary_is_proven_when_rules_of_others_are_gone_from_its_port(tmp_path: Path) -> None:
+    """With them it is never what its filter asks for, and no run would ever get further."""
+    text = SITE + b"policy: {rollout: canary}\n"
+    before = site({name: guest_yaml(name, n, f"[10.0.0.1{n}]") for n, name in enumerate(("a", "b"), 1)}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.foreign.add(("PREROUTING", "-A PREROUTING -p LLDP -i vnet1 -j ACCEPT"))
+    plan, _ = apply(host, with_more_rules(before, "guest-arp", "guest-mac"), tmp_path)
+    assert {"prove:vnet0", "prove:vnet1"} <= {step.id for step in plan.steps}
+    assert host.foreign == set()
+
+
+@pytest.mark.parametrize("attach", ["direct", "guard"])
+def test_an_ignored_rule_of_others_keeps_no_change_of_its_port_from_being_made(tmp_path: Path, attach: str) -> None:
+    ignore = f"ignore:\n  - {{object: guest/web01, field: '{mac(1)}.rules.PREROUTING', reason: a probe of ours}}\n"
+    before, after = (
+        site({"web01": guest_yaml("web01", 1, f"[{address}]", attach=attach)}, SITE + ignore.encode())
+        for address in ("10.0.0.11", "10.0.0.12")
+    )
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.foreign.add(("PREROUTING", "-A PREROUTING -p LLDP -i vnet0 -j ACCEPT"))
+    for desired in (after, before):
+        apply(host, desired, tmp_path)
+        assert not [each for each in app.survey(desired, host, HOST).drift if each.counts]
+    host.installed.clear()
+    plan, _ = apply(host, before, tmp_path)
+    assert [step.action.kind for step in plan.steps] == ["rebuild-port"]
+    assert not host.closed and len(host.foreign) == 1
