@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -56,6 +57,8 @@ VERBS = {
 def command() -> int:
     """One verb as a process, which lives too briefly to look often for garbage, or at all when it ends."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal has no letters for ends no verb
     code = main()
     gc.freeze()
     return code

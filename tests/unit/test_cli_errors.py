@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -140,3 +141,10 @@ def test_an_error_is_no_change_for_who_asks_a_plan_by_its_exit_code(tmp_path: Pa
 def test_words_in_a_wrong_place_get_a_hint(words: list[str], hint: str) -> None:
     ended = subprocess.run([sys.executable, "-m", "reconciler", *words], check=False, capture_output=True, text=True)
     assert ended.returncode == 2 and hint in ended.stderr
+
+
+def test_a_terminal_without_the_letters_ends_no_verb(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(EXAMPLE), "--var", str(tmp_path), "trace", "web01", "ip"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (0, "") and "\\u2192 I-port-ipv4" in ended.stdout
