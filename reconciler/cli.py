@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import sys
@@ -18,6 +19,7 @@ from reconciler.errors import ReconcilerError, SiteError, UsageError, did_you_me
 EXIT_FAILED, EXIT_UNUSABLE = 1, 2
 ERROR_CODES = {"diff": 2, "plan": 1}
 """Of verbs whose exit code says something else where that of an error is not this one."""
+OUTPUT_FULL = (errno.ENOSPC, errno.EDQUOT)
 DETAILED = "--detailed-exitcode"
 COMMON_OPTIONS = ("--connect", "--site", "--repo", "--branch", "--config", "--var", "--host", "--output")
 OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
@@ -72,6 +74,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         # Where 2 says that there are changes, it does not say that the words are not understood.
         raise SystemExit(EXIT_FAILED) if ended.code == EXIT_UNUSABLE and DETAILED in words else ended from None
+    try:
+        return _done(arguments)
+    except KeyboardInterrupt:
+        print("interrupted; what was begun is in the journal", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _forget_output()
+        return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in OUTPUT_FULL:
+            raise
+        _forget_output()
+        told = f"error: the output cannot be written ({error.strerror}); what was done to the host is in the journal"
+        print(told, file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _done(arguments: argparse.Namespace) -> int:
     verb: Callable[[argparse.Namespace], int] = arguments.run
     try:
         _refuse_junit(arguments)
@@ -79,12 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReconcilerError as error:
         _print_error(arguments, error)
         return ERROR_CODES.get(arguments.verb, error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; what was begun is in the journal", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+
+
+def _forget_output() -> None:
+    """What is left of it is nobody's: Python would fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse_junit(arguments: argparse.Namespace) -> None:
