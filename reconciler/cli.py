@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -57,6 +58,8 @@ VERBS = {
 def command() -> int:
     """One verb as a process, which lives too briefly to look often for garbage, or at all when it ends."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal has no letters for ends no verb
     code = main()
     gc.freeze()
     return code
@@ -70,6 +73,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         # Where 2 says that there are changes, it does not say that the words are not understood.
         raise SystemExit(EXIT_FAILED) if ended.code == EXIT_UNUSABLE and DETAILED in words else ended from None
+    try:
+        return _done(arguments)
+    except KeyboardInterrupt:
+        print("interrupted; what was begun is in the journal", file=sys.stderr)
+        return 130
+    except OSError as error:
+        return _not_told(arguments, error)
+    except Exception as fault:
+        if os.environ.get(TRACEBACK):
+            raise
+        return _unforeseen(arguments, fault)
+
+
+def _done(arguments: argparse.Namespace) -> int:
     verb: Callable[[argparse.Namespace], int] = arguments.run
     try:
         _refuse_junit(arguments)
@@ -80,15 +97,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReconcilerError as error:
         _print_error(arguments, error)
         return ERROR_CODES.get(arguments.verb, error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; what was begun is in the journal", file=sys.stderr)
-        return 130
-    except OSError as error:
-        return _not_told(arguments, error)
-    except Exception as fault:
-        if os.environ.get(TRACEBACK):
-            raise
-        return _unforeseen(arguments, fault)
 
 
 def _unforeseen(arguments: argparse.Namespace, fault: Exception) -> int:

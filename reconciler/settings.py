@@ -16,6 +16,7 @@ from typing import NamedTuple
 from reconciler.errors import UsageError, did_you_mean
 
 DEFAULT_CONFIG = Path("/etc/reconciler/config.yaml")
+STATE = Path("/var/lib/reconciler")
 SIGNATURES = ("none", "commit", "tag", "both")
 TARGETS = ("branch", "notes", "gitlab")
 KEYS = (
@@ -76,7 +77,7 @@ class Settings(NamedTuple):
     site: Path | None = None
     repository: str | None = None
     branch: str = "main"
-    var: Path = Path("/var/lib/reconciler")
+    var: Path = STATE
     host: str | None = None
     git: GitSettings = GitSettings()
     publish: PublishSettings = PublishSettings()
@@ -215,8 +216,11 @@ def _default_site(config: Mapping[str, str], *, named: bool) -> tuple[Path | Non
 
 def _default_var() -> Path:
     if os.geteuid() == 0:
-        return Path("/var/lib/reconciler")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "reconciler"
+        return STATE
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "reconciler"
+    except RuntimeError:  # a number without a name or a home, as in a CI's container: what needs no state needs neither
+        return STATE
 
 
 def _configuration(given: Path | None) -> Mapping[str, str]:

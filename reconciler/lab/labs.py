@@ -63,6 +63,8 @@ def up(
     if os.geteuid() != 0:
         raise UsageError("a lab needs root: it makes namespaces, mounts and bridges", hint="run it with sudo")
     registry.check_name(name)
+    for bridge in bridges:
+        registry.check_bridge(bridge)
     system = releases.choose(release, backend, say)
     token = secrets.token_hex(8)
     try:

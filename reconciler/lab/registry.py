@@ -29,6 +29,7 @@ from reconciler.model.kernel import Backend
 ENVIRONMENT = "RECONCILER_LAB_DIR"
 DEFAULT_ROOT = Path("/run/reconciler-labs")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}")
 STATE_FILE = "state.json"
 # sun_path of unix(7) holds 108 bytes with the closing zero.
 SOCKET_PATH_LIMIT = 107
@@ -92,6 +93,14 @@ def check_name(name: str) -> None:
         )
     if len(os.fsencode(root() / name / LONGEST_SOCKET)) > SOCKET_PATH_LIMIT:
         raise UsageError(f"{root()} is too long a path: no socket fits below it", hint=f"set {ENVIRONMENT}")
+
+
+def check_bridge(name: str) -> None:
+    """Raise `UsageError` for what no device can be called."""
+    if not _BRIDGE.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a bridge", hint="up to 15 letters, digits, . _ and -, the first no dash"
+        )
 
 
 def states() -> tuple[LabState, ...]:

@@ -16,6 +16,7 @@ from reconciler.load.instantiation import check_instances
 from reconciler.load.known import Named, Read, claims_of, named, path_of
 from reconciler.load.policy_file import DAYS, FloodLimitEntry, PolicyEntry, WindowEntry
 from reconciler.load.probes import check_default_probes, check_probes
+from reconciler.load.repeated import report_repeated
 from reconciler.load.siteview import SiteView
 from reconciler.load.sweep import report_overlaps
 from reconciler.load.uses import Uses
@@ -90,14 +91,12 @@ def _check_guest(guest: GuestDraft, site: SiteView, filters: FilterSet, uses: Us
 
 
 def _check_hosts(guest: GuestDraft, site: SiteView, findings: Findings) -> None:
-    seen = set()
-    for host, node in zip(guest.file.hosts or (), guest.node.at("hosts").items, strict=False):
-        if host in seen:
-            findings.report("item-twice", node.origin, f"the host {host} is already in this list")
-        elif host not in site.file.hosts and not site.is_unclear("hosts", host):
+    hosts, place = guest.file.hosts or (), guest.node.at("hosts")
+    report_repeated(hosts, place, "host", findings)
+    for host, node in zip(hosts, place.items, strict=False):
+        if host not in site.file.hosts and not site.is_unclear("hosts", host) and not findings.has_any_at(node.origin):
             hint = did_you_mean(host, site.file.hosts)
             findings.report("unknown-host", node.origin, f"site.yaml has no host {host}", hint)
-        seen.add(host)
 
 
 def _check_interface(draft: InterfaceDraft, site: SiteView, filters: FilterSet, uses: Uses, findings: Findings) -> None:

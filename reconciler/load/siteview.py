@@ -9,6 +9,7 @@ from reconciler.load.files import FilterForms, SiteFile
 from reconciler.load.filters import FilterSet
 from reconciler.load.findings import Findings, shown
 from reconciler.load.node import Node
+from reconciler.load.repeated import report_repeated
 from reconciler.load.segments import Gateways, Territory, check_gateways, check_overlaps
 from reconciler.load.shape import Shaped
 from reconciler.load.values import END_OF_DAY
@@ -42,6 +43,7 @@ class SiteView:
         for name, entry in self.file.segments.items():
             if name in self.territories:
                 check_gateways(name, entry, self.node.at("segments", name), findings)
+                report_repeated(entry.gateways, self.node.at("segments", name, "gateways"), "gateway", findings)
         check_overlaps(
             {name: self.file.segments[name] for name in self.territories}, self.node.at("segments"), findings
         )
@@ -58,6 +60,7 @@ class SiteView:
     def _check_policy(self, findings: Findings) -> None:
         policy, node = self.file.policy, self.node.at("policy")
         for number, window in enumerate(policy.windows):
+            report_repeated(window.days, node.at("windows", number, "days"), "day", findings)
             if window.begin == window.to or (window.begin, window.to) == (END_OF_DAY, 0):
                 findings.report(
                     "window-empty", node.at("windows", number, "to").origin, "the window ends when it begins"
@@ -83,6 +86,8 @@ def _check_choice(name: str, choice: FilterForms | str, node: Node, filters: Fil
     for form, filter in named.items():
         if filter and not filters.exists(filter):
             report_unknown_filter(filter, node.at(form), filters.names(), findings)
+    if not isinstance(choice, str):
+        report_repeated(choice.roles, node.at("roles"), "role", findings)
     if not any(named.values()) and not node.damaged:
         findings.report("filter-form-missing", node.origin, f"{shown(name)} has no form at all")
 

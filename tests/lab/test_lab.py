@@ -263,6 +263,12 @@ def test_other_names_are_refused(name: str) -> None:
         labs.up(name)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "-br0", "b" * 16, "br/0"])
+def test_bridges_that_no_device_can_be_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a bridge"):
+        labs.up("other", bridges=("br0", name))
+
+
 def test_a_folder_too_deep_for_sockets_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RECONCILER_LAB_DIR", str(tmp_path / ("d" * 80)))
     with pytest.raises(UsageError, match="too long a path"):

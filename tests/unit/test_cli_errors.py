@@ -200,3 +200,19 @@ def test_a_fault_of_the_program_itself_is_one_sentence_too_and_whole_on_request(
     assert "Traceback" not in ended.stderr and "hint: what was begun is in the journal" in ended.stderr
     whole = {**os.environ, "RECONCILER_TRACEBACK": "1"}
     assert "Traceback" in subprocess.run(argv, check=False, capture_output=True, text=True, env=whole).stderr
+
+
+def test_a_terminal_without_the_letters_ends_no_verb(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(EXAMPLE), "--var", str(tmp_path), "trace", "web01", "ip"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (0, "") and "\\u2192 I-port-ipv4" in ended.stdout
+
+
+@pytest.mark.parametrize("words", [["status", "--desired"], ["--output", "json", "--host", "kvm99", "plan"]])
+def test_an_output_that_is_full_is_one_sentence(tmp_path: Path, words: list[str]) -> None:
+    argv = [sys.executable, "-m", "reconciler", "--site", str(EXAMPLE), "--var", str(tmp_path), *words]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(argv, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert "error: standard output: No space left on device" in ended.stderr and "Traceback" not in ended.stderr

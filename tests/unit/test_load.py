@@ -291,6 +291,18 @@ def test_a_hint_fits_what_was_expected(line: str, message: str, hint: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("ipv4: [10.0.0.0/8]", "ipv4: [10.0.0.0/8], gateways: [10.0.0.1, 10.0.0.2, 10.0.0.1]"),
+        ("none: locked", "none: locked, roles: [router, router]"),
+        ("hosts:", "policy: {windows: [{days: [sat, sat], from: '01:00', to: '02:00', allow: rebuild}]}\nhosts:"),
+    ],
+)
+def test_what_a_list_says_twice_is_told(before: str, after: str) -> None:
+    assert ids(site("ipv4: none\nipv6: none", site=SITE.replace(before, after))) == ["item-twice"]
+
+
+@pytest.mark.parametrize(
     ("window", "expected"),
     [
         ('from: "24:00", to: "00:00"', ["window-empty"]),

@@ -70,6 +70,16 @@ def test_a_named_configuration_is_above_the_folder_where_one_stands(
     assert settled(tmp_path, "repo: /srv/site.git\n").site is None
 
 
+def test_who_has_no_home_can_check_a_site_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert settled(tmp_path, "{}\n").var == Path("/var/lib/reconciler")
+
+
 @pytest.mark.parametrize(("demand", "expected"), [("none", Path("state")), ("commit", None)])
 def test_where_signatures_are_demanded_a_folder_counts_only_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demand: str, expected: Path | None
