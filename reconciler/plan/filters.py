@@ -87,8 +87,9 @@ def plan_filters(
     rollout = frozenset(step.id for step in steps)
     backs = tuple(_back_steps(back, live, simulated, rollout, {definition.name: definition for definition in wanted}))
     steps.extend(backs)
-    steps.extend(_plain_steps(wanted, live, simulated, rollout | {step.id for step in backs}))
     aliases = chosen.aliases if chosen else {}
+    done = rollout | aliases.keys() | {step.id for step in backs}
+    steps.extend(_plain_steps(wanted, live, simulated, done))
     steps = [*ready.steps, *_files_first(steps, live, aliases)]
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases, ready)
     return replace(plan, steps=tuple(plan.follow(step) for step in steps))

@@ -192,6 +192,16 @@ def test_a_file_that_is_gone_is_written_before_the_daemon_is_restarted(tmp_path:
     assert [step.id for step in plan.steps] == [f"filter:{lost}", "restart"]
 
 
+def test_a_changed_filter_whose_file_is_gone_is_written_with_the_others_once(tmp_path: Path) -> None:
+    text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.staged["guest-arp"] = None
+    plan, _ = apply(host, with_more_rules(before, "guest-arp", "guest-mac"), tmp_path)
+    assert [step.id for step in plan.steps] == ["restart"]
+
+
 def test_no_daemon_is_restarted_that_has_lost_a_file_which_the_site_cannot_write(tmp_path: Path) -> None:
     text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
     before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
