@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.model.actions import DefineFilter, ShutDownGuest, UndefineFilter
+from reconciler.model.actions import DefineFilter, RestartDaemon, ShutDownGuest, UndefineFilter
 from reconciler.model.disruption import Disruption
 from reconciler.model.filter import NwFilter
 from reconciler.model.live import FilterFile, Live, LiveFilter
@@ -87,11 +87,30 @@ def plan_filters(
     rollout = frozenset(step.id for step in steps)
     backs = tuple(_back_steps(back, live, simulated, rollout, {definition.name: definition for definition in wanted}))
     steps.extend(backs)
-    steps.extend(_plain_steps(wanted, live, simulated, rollout | {step.id for step in backs}))
     aliases = chosen.aliases if chosen else {}
-    steps = [*ready.steps, *steps]
+    done = rollout | aliases.keys() | {step.id for step in backs}
+    steps.extend(_plain_steps(wanted, live, simulated, done))
+    steps = [*ready.steps, *_files_first(steps, live, aliases)]
     plan = FilterPlan(tuple(steps), _redefined(steps, aliases), rollout, told if compared else (), aliases, ready)
     return replace(plan, steps=tuple(plan.follow(step) for step in steps))
+
+
+def _files_first(steps: list[Step], live: Live, aliases: Mapping[str, str]) -> Iterator[Step]:
+    """A restarted daemon reads its folder anew: files that are gone or astray are put right before."""
+    mended = {
+        step.id
+        for step in steps
+        if isinstance(step.action, DefineFilter)
+        and (held := live.filter(step.action.name)) is not None
+        and held.file is not FilterFile.SAME
+    }
+    for step in steps:
+        if step.id in mended:
+            yield replace(step, after=tuple(id for id in step.after if id not in aliases))
+        elif isinstance(step.action, RestartDaemon):
+            yield replace(step, after=(*step.after, *sorted(mended)))
+        else:
+            yield step
 
 
 def _restored(all_wanted: Wanted, live: Live) -> Iterator[NwFilter]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from reconciler.model.actions import VerifyPort
 from reconciler.model.disruption import Disruption
 from reconciler.model.filter import FilterRef, NwFilter
-from reconciler.model.live import Live
+from reconciler.model.live import FilterFile, Live
 from reconciler.model.plan import Costed, Step, Way
 from reconciler.model.site import Policy, Rollout, Strategy
 from reconciler.nwfilter.format import format_filter
@@ -193,7 +193,10 @@ def _would_not_start(change: Change) -> str:
             rule_instances(later.get, binding.filterref, binding.mac)
         except CannotInstantiate as error:
             return f"{error.message}, on port {binding.port}"
-    return ""
+    names = dict.fromkeys(name for b in change.live.bindings for name in closure(later.get, b.filterref.filter))
+    held = (change.live.filter(name) for name in names if name not in change.wanted)
+    astray = next((f.definition.name for f in held if f and not f.owned and f.file is not FilterFile.SAME), "")
+    return f"the file of {astray}, which the site does not have, is not what libvirt holds" if astray else ""
 
 
 def ways(change: Change) -> tuple[Candidate, ...]:

@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sites import SITE, guest_yaml, host_with, mac, site
+from sites import SITE, domain_xml, guest_yaml, host_with, mac, site
 
 from reconciler import app
+from reconciler.domain.rewrite import set_filterref
 from reconciler.errors import HostUnreachable
 from reconciler.execute.journal import Journal
 from reconciler.execute.runs import open_runs
 from reconciler.host.memory import MemoryHost
 from reconciler.model.actions import ShutDownGuest
+from reconciler.model.filter import FilterRef
 from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired
@@ -176,3 +178,48 @@ def test_an_ignored_rule_of_others_keeps_no_change_of_its_port_from_being_made(t
     plan, _ = apply(host, before, tmp_path)
     assert [step.action.kind for step in plan.steps] == ["rebuild-port"]
     assert not host.closed and len(host.foreign) == 1
+
+
+@pytest.mark.parametrize("lost", ["guest-dhcp-server", "guest-rarp"], ids=["unused", "in-use"])
+def test_a_file_that_is_gone_is_written_before_the_daemon_is_restarted(tmp_path: Path, lost: str) -> None:
+    """It would not know that filter any more, and not even start where a port uses it."""
+    text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.staged[lost] = None
+    plan, _ = apply(host, with_more_rules(before, "guest-arp", "guest-mac"), tmp_path)
+    assert [step.id for step in plan.steps] == [f"filter:{lost}", "restart"]
+
+
+def test_a_changed_filter_whose_file_is_gone_is_written_with_the_others_once(tmp_path: Path) -> None:
+    text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.staged["guest-arp"] = None
+    plan, _ = apply(host, with_more_rules(before, "guest-arp", "guest-mac"), tmp_path)
+    assert [step.id for step in plan.steps] == ["restart"]
+
+
+def test_no_daemon_is_restarted_that_has_lost_a_file_which_the_site_cannot_write(tmp_path: Path) -> None:
+    text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    host.define_filter("<filter name='others'><uuid>11111111-2222-4333-8444-555555555555</uuid></filter>")
+    host.define_domain(guest_of_others())
+    host.start_domain("other")
+    host.staged["others"] = None
+    plan, _ = apply(host, with_more_rules(before, "guest-arp", "guest-mac"), tmp_path)
+    assert "restart" not in {step.id for step in plan.steps}
+    (way,) = (way for way in plan.ways if way.name == "daemon-restart")
+    assert "the file of others" in way.why
+
+
+def guest_of_others() -> str:
+    reference = FilterRef("others", ())
+    return set_filterref(domain_xml(replace(OTHER, name="other")), mac(9), reference)
+
+
+OTHER = site({"other": guest_yaml("other", 9, "[10.0.0.90]")}).guests[0]
