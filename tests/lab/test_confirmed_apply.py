@@ -123,7 +123,8 @@ def test_a_guest_that_no_step_touches_is_not_asked(host: Host) -> None:
 def test_the_hosts_own_program_decides_too(host: Host, tmp_path: Path) -> None:
     """It finds web01 well until its filter drops something more."""
     program = tmp_path / "is-well"
-    program.write_text(f'#!/bin/sh\n[ "$1" = web01 ] && nsenter --target={host.lab.init.pid} --net ebtables-save | ')
+    rules = 'sh -c "ebtables-save; nft list ruleset"'
+    program.write_text(f'#!/bin/sh\n[ "$1" = web01 ] && nsenter --target={host.lab.init.pid} --net {rules} | ')
     with program.open("a") as file:
         file.write("grep -c sctp >/dev/null && exit 1\nexit 0\n")
     program.chmod(0o755)
