@@ -231,13 +231,16 @@ def prune_steps(
     before = tuple(step.id for step in changes)
     dropped = {step.action.name for step in changes if isinstance(step.action, UndefineFilter)}
     stopped = {step.action.guest for step in changes if isinstance(step.action, ShutDownGuest)}
+    texts = {step.action.name: step.action.xml for step in changes if isinstance(step.action, DefineFilter)}
     for name in sorted(_orphans(desired, live, all_wanted, reach, stopped) - dropped):
         held = live.filter(name)
         referrers = (f"prune:{f.definition.name}" for f in live.filters if name in f.definition.references)
         if held is not None:
             reason = "an interrupted roll-out left it behind" if held.temporary else _PRUNED
             earlier = _releasing(name, live, changes) if held.temporary else before
-            yield Step(f"prune:{name}", UndefineFilter(name, held.xml), reason, after=(*earlier, *referrers))
+            yield Step(
+                f"prune:{name}", UndefineFilter(name, texts.get(name, held.xml)), reason, after=(*earlier, *referrers)
+            )
 
 
 def _releasing(copy: str, live: Live, changes: tuple[Step, ...]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from reconciler.model.outcome import Execution
 from reconciler.model.plan import Plan, Step
 from reconciler.model.site import Desired
 from reconciler.nwfilter.format import format_filter
-from reconciler.nwfilter.guard import temporary_uuid
+from reconciler.nwfilter.guard import mark_uuid, temporary_uuid
 from reconciler.plan.simulated import renamed
 from reconciler.settings import Settings
 from reconciler.stories.rounds import Wanted, apply_in_rounds
@@ -97,6 +97,24 @@ def test_a_copy_that_nobody_refers_to_is_dropped_whatever_else_waits(tmp_path: P
     assert [step.action.target for step in plan.steps] == [f"filter/{copy.name}"]
     assert {each.target for each in plan.waiting} == {"filter/guard-held-000001"}
     assert copy.name not in host.filters
+
+
+def test_a_guard_that_a_cut_roll_out_left_on_a_copy_and_that_nobody_wants_any_more_goes_with_it(tmp_path: Path) -> None:
+    """It is given the original first, so that the copy can go; what is deleted then is no more what was found."""
+    text = SITE + b"policy: {prune: true}\n"
+    guests = {"old": guest_yaml("old", 1, "[10.0.0.11]"), "web01": guest_yaml("web01", 2, "[10.0.0.12]")}
+    before, after = site(guests, text), site({"web01": guests["web01"]}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    names = {"guest-ipv4": "guest-ipv4.next-12345678"}
+    copy = renamed(host.filters["guest-ipv4"].definition, names["guest-ipv4"], {})
+    host.define_filter(format_filter(copy, temporary_uuid(copy.name)))
+    guard = "guard-old-000001"
+    host.define_filter(format_filter(renamed(host.filters[guard].definition, guard, names), mark_uuid(guard)))
+    host.destroy_domain("old")
+    del host.domains["old"]
+    apply(host, after, tmp_path)
+    assert not {guard, copy.name} & host.filters.keys()
 
 
 def test_an_address_changes_though_a_roll_out_inside_its_filter_waits_for_another_guest(tmp_path: Path) -> None:
