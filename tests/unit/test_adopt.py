@@ -84,7 +84,7 @@ def sites(draw: st.DrawFn) -> tuple[Desired, frozenset[str]]:
 
 
 @given(sites(), st.booleans())
-@settings(max_examples=examples(15, 4000))
+@settings(max_examples=examples(10, 4000))
 def test_any_site_comes_back_from_the_host_that_it_was_applied_to(
     drawn: tuple[Desired, frozenset[str]], running: bool
 ) -> None:

@@ -91,7 +91,7 @@ def test_any_change_converges_and_no_promise_is_broken_on_the_way(tmp_path: Path
 
 def test_a_run_that_is_cut_off_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
     cut = 0
-    for number, case, rng in cases(examples(4, 1500), 20261126):
+    for number, case, rng in cases(examples(3, 1500), 20261126):
         ready = host_of(replace(case, deaf=()), tmp_path / f"{number}", rng)
         straight = copy.deepcopy(ready)
         if not apply(straight, case.after, tmp_path / f"{number}-straight").ok:
@@ -142,7 +142,7 @@ def running(host: MemoryHost) -> set[str]:
 
 def test_a_failure_anywhere_is_taken_back(tmp_path: Path) -> None:
     failed = 0
-    for number, case, rng in cases(examples(4, 1500), 20261127):
+    for number, case, rng in cases(examples(3, 1500), 20261127):
         # What a managed-save image held is gone once its guest has run: that is not taken back.
         ready = host_of(replace(case, deaf=(), damage=(), saved=()), tmp_path / f"{number}", rng)
         before = canonical(ready)

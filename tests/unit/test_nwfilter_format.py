@@ -14,7 +14,7 @@ from reconciler.nwfilter.parse import parse_filter
 
 
 @pytest.mark.fuzz
-@settings(max_examples=examples(100, 15000))
+@settings(max_examples=examples(50, 15000))
 @given(filters())
 def test_reading_what_was_formatted_gives_the_same(filter: NwFilter) -> None:
     assert parse_filter(format_filter(filter, None)) == filter

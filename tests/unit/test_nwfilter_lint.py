@@ -111,7 +111,7 @@ def test_deliberate_filters_are_not_refused(pair: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.fuzz
-@settings(max_examples=examples(40, 10000))
+@settings(max_examples=examples(25, 10000))
 @given(filter_texts(wrong=True))
 def test_lint_and_parser_agree_on_what_is_refused(text: str) -> None:
     filter, problems = examine(text)
