@@ -126,7 +126,7 @@ def test_the_hosts_own_program_decides_too(host: Host, tmp_path: Path) -> None:
     rules = 'sh -c "ebtables-save; nft list ruleset"'
     program.write_text(f'#!/bin/sh\n[ "$1" = web01 ] && nsenter --target={host.lab.init.pid} --net {rules} | ')
     with program.open("a") as file:
-        file.write("grep -cE "sctp|protocol 132" >/dev/null && exit 1\nexit 0\n")
+        file.write("grep -cE 'sctp|protocol 132' >/dev/null && exit 1\nexit 0\n")
     program.chmod(0o755)
     host.settings = host.settings._replace(health=HealthSettings(program, 1))
     change_filter(host, "<rule action='drop' direction='out' priority='999'><ip protocol='sctp'/></rule>\n</filter>")
