@@ -115,8 +115,7 @@ class ChangeLiveFilterref(_OfGuest):
 class DefineGuest(_OfGuest):
     """Replace a guest's persistent definition; the running guest is not touched.
 
-    `ports` are those on which the plan has the guest by then, none for one that is down: on any other it was started
-    meanwhile, with what the old definition had. None where that does not matter.
+    On other `ports` than these, none of one that is down, it was started meanwhile with the old one. None: no matter.
     """
 
     xml: str

@@ -249,9 +249,15 @@ def _releasing(copy: str, live: Live, changes: tuple[Step, ...]) -> tuple[str, .
     users = {
         f"guest/{d.name}" for d in live.domains for nic in d.nics if nic.filterref and nic.filterref.filter == copy
     }
-    having = [step for step in changes if step.action.target in referrers | users]
+    having = [step for step in changes if not _changed_by(step).isdisjoint(referrers | users)]
     back = {step.action.target for step in having if step.id.startswith("back:")}
     return tuple(step.id for step in having if step.id.startswith("back:") or step.action.target not in back)
+
+
+def _changed_by(step: Step) -> set[str]:
+    """What a step changes, as drift names it: a restart of the daemon all filters whose files it reads."""
+    files = step.action.files if isinstance(step.action, RestartDaemon) else ()
+    return {step.action.target, *(f"filter/{name}" for name, _ in files)}
 
 
 _PRUNED = "it carries our mark, and the site has it no more"

@@ -220,6 +220,26 @@ def test_a_changed_filter_whose_file_is_gone_is_written_with_the_others_once(tmp
     assert [step.id for step in plan.steps] == ["restart"]
 
 
+def test_a_copy_goes_after_the_restart_that_gives_its_users_the_original(tmp_path: Path) -> None:
+    """A canary was cut off, and the policy is another one by now; while the restart waits the copy is in use."""
+    text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
+    before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
+    host = host_with(before)
+    apply(host, before, tmp_path)
+    copy = renamed(host.filters["guest-mac"].definition, "guest-mac.next-12345678", {})
+    host.define_filter(format_filter(copy, temporary_uuid(copy.name)))
+    user = host.filters["guest-ipv4"]
+    switched = renamed(user.definition, user.definition.name, {"guest-mac": copy.name})
+    assert switched != user.definition
+    host.define_filter(format_filter(switched, user.uuid))
+    held = replace(before, guests=tuple(replace(guest, hold=True) for guest in before.guests))
+    plan, execution = apply(host, held, tmp_path)
+    assert execution is None
+    assert f"filter/{copy.name}" in {each.target for each in plan.waiting}
+    plan, _ = apply(host, before, tmp_path)
+    assert [step.id for step in plan.steps] == ["restart", f"prune:{copy.name}"]
+
+
 def test_no_daemon_is_restarted_that_has_lost_a_file_which_the_site_cannot_write(tmp_path: Path) -> None:
     text = SITE + b"policy: {disruption: daemon-restart, strategy: restart}\n"
     before = site({"web01": guest_yaml("web01", 1, "[10.0.0.11]")}, text)
