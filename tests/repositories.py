@@ -47,6 +47,18 @@ class Repository:
         return commit
 
 
+def in_git(site: Path) -> Path:
+    """A folder with a site, as the first commit of a repository."""
+    on_site(site, "init", "--quiet", "--initial-branch=main")
+    on_site(site, "add", "--all")
+    on_site(site, "commit", "--quiet", "--message", "before")
+    return site
+
+
+def on_site(site: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(site), *AUTHOR, *words], check=True, capture_output=True)
+
+
 def make_ssh_key(folder: Path, name: str) -> Path:
     """A new key; the public half is beside it with the ending .pub."""
     path = folder / name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from repositories import in_git, on_site
 from sites import EXAMPLE, example_without_supplement, guest_yaml, mac, site
 
 from reconciler.diff import changes
@@ -54,15 +56,7 @@ def test_guests_that_come_and_go_are_whole_changes() -> None:
 
 
 def test_a_merge_request_sees_it_on_the_command_line(tmp_path: Path) -> None:
-    def git(*words: str) -> None:
-        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
-
-    folder = tmp_path / "state"
-    subprocess.run(["cp", "-r", str(EXAMPLE), str(folder)], check=True)
-    git("init", "--quiet", "--initial-branch=main")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "before")
+    folder = in_git(shutil.copytree(EXAMPLE, tmp_path / "state"))
     path = folder / "guests/db01.yaml"
     path.write_text(path.read_text().replace("192.168.0.20]", "192.168.0.21]"))
     argv = [sys.executable, "-m", "reconciler", "--site", str(folder), "--output", "json", "check", "--base", "HEAD"]
@@ -92,28 +86,21 @@ def test_a_filter_that_begins_to_leak_is_seen_on_every_guest_behind_it() -> None
 
 
 def test_a_policy_refuses_what_opens_unless_a_commit_says_why(tmp_path: Path) -> None:
-    def git(*words: str) -> None:
-        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
-
     def check() -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "reconciler", "--site", str(folder), "check", "--base", "before"]
         return subprocess.run(argv, check=False, capture_output=True, text=True)
 
-    folder = tmp_path / "state"
-    subprocess.run(["cp", "-r", str(EXAMPLE), str(folder)], check=True)
+    folder = shutil.copytree(EXAMPLE, tmp_path / "state")
     policy = folder / "site.yaml"
     policy.write_text(policy.read_text().replace("  prune: false", "  prune: false\n  forbid_widening: true"))
-    git("init", "--quiet", "--initial-branch=main")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "before")
-    git("tag", "before")
+    in_git(folder)
+    on_site(folder, "tag", "before")
     path = folder / "guests/db01.yaml"
     path.write_text(path.read_text().replace("192.168.0.20]", "192.168.0.20, 192.168.0.21]"))
-    git("commit", "--quiet", "--all", "--message", "one more address")
+    on_site(folder, "commit", "--quiet", "--all", "--message", "one more address")
     refused = check()
     assert refused.returncode == 1 and "policy forbids it" in refused.stderr
-    git("commit", "--quiet", "--allow-empty", "--message", "Say why\n\nAllow-widening: the shop moves here")
+    on_site(folder, "commit", "--quiet", "--allow-empty", "--message", "Say why\n\nAllow-widening: the shop moves here")
     allowed = check()
     assert allowed.returncode == 0 and "the shop moves here" in allowed.stdout
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from repositories import in_git, on_site
 from sites import EXAMPLE
 
 from reconciler.load import examine
@@ -34,18 +36,10 @@ def test_a_reason_with_codes_for_a_terminal_is_none() -> None:
 
 
 def test_a_commits_reason_does_not_act_on_the_terminal(tmp_path: Path) -> None:
-    def git(*words: str) -> None:
-        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
-
-    folder = tmp_path / "state"
-    subprocess.run(["cp", "-r", str(EXAMPLE), str(folder)], check=True)
-    git("init", "--quiet", "--initial-branch=main")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "before")
+    folder = in_git(shutil.copytree(EXAMPLE, tmp_path / "state"))
     path = folder / "guests/db01.yaml"
     path.write_text(path.read_text().replace("192.168.0.20]", "192.168.0.21]"))
-    git("commit", "--quiet", "--all", "--message", "after\n\nAllow-widening: it is \x1b[8mmeant")
+    on_site(folder, "commit", "--quiet", "--all", "--message", "after\n\nAllow-widening: it is \x1b[8mmeant")
     argv = [sys.executable, "-m", "reconciler", "--site", str(folder), "check", "--base", "HEAD~1"]
     told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     assert "allowed to widen: it is \\x1b[8mmeant\n" in told
