@@ -56,7 +56,7 @@ def texts() -> dict[str, str]:
     generated: list[str] = []
 
     @seed(20240607)
-    @settings(max_examples=examples(150, 3000), database=None)
+    @settings(max_examples=examples(110, 3000), database=None)
     @given(filter_texts())
     def collect(text: str) -> None:
         generated.append(text.replace("'nobody'", "'allow-arp'"))

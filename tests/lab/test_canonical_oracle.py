@@ -33,7 +33,7 @@ NEWER = 11_003_000
 """libvirt 11.3 refuses a rule's priority that is no number, and takes ports before the protocol that they need."""
 PRIORITY_IN_WORDS = re.compile("<rule[^>]* priority='[a-z]")
 ORACLE_SETTINGS = settings(
-    max_examples=examples(1000, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(700, 20000), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -57,7 +57,7 @@ def hand(host: Host, seed: int) -> Iterator[Hand]:
 
 def test_every_change_that_matters_is_found_on_its_layer_and_put_right(host: Host) -> None:
     hands = hand(host, 20261125)
-    for number in range(examples(24, 200)):
+    for number in range(examples(18, 200)):
         edit = next(hands).telling()
         before = account(host)
         edit.make()
@@ -89,7 +89,7 @@ def found(edit: Edit, drift: tuple[Drift, ...]) -> bool:
 
 def test_no_change_that_does_not_matter_is_reported(host: Host) -> None:
     hands = hand(host, 20261126)
-    for number in range(examples(40, 200)):
+    for number in range(examples(30, 200)):
         edit = next(hands).idle()
         edit.make()
         assert host.drift() == (), f"{number}: {edit.words}"
