@@ -269,7 +269,7 @@ class LibvirtHost:
 
     def _list_bindings(self, answers: Answers) -> tuple[Binding, ...]:
         answers.bindings = self._ask("read the bindings", lambda: read_bindings(self._connection))
-        return tuple(sorted(map(parse_binding, answers.bindings), key=lambda binding: binding.port))
+        return tuple(sorted(map(parse_binding, map(well_formed, answers.bindings)), key=lambda binding: binding.port))
 
     def _closure(
         self, answers: Answers, begun: list[Job[tuple[FilterText, ...]]], more: Iterable[str]

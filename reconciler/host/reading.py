@@ -16,7 +16,6 @@ import libvirt
 from reconciler.host.answers import FilterText
 from reconciler.host.filter_folder import read_file
 from reconciler.host.saved import SavedText, read_saved_states
-from reconciler.host.well_formed import well_formed
 
 T = TypeVar("T")
 
@@ -84,8 +83,8 @@ def read_guests(listed: Iterable[tuple[Any, GuestState]]) -> tuple[GuestTexts, .
 
 
 def _read_guest(handle: Any, state: GuestState) -> GuestTexts:
-    stored = well_formed(handle.XMLDesc(_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE)) if state.persistent else ""
-    running = well_formed(handle.XMLDesc(_SECURE)) if state.active else ""
+    stored = handle.XMLDesc(_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE) if state.persistent else ""
+    running = handle.XMLDesc(_SECURE) if state.active else ""
     saved = read_saved_states(handle, image=state.saved, snapshots=state.snapshots)
     busy = state.active and _is_busy(handle)
     return GuestTexts(handle.name(), handle.UUIDString(), state, stored, running, saved, busy)
@@ -105,7 +104,7 @@ def read_filters(connection: Any, folder: Path, names: Iterable[str]) -> tuple[F
 def read_bindings(connection: Any) -> tuple[str, ...]:
     """The text of each. Raises libvirtError."""
     found = (_present(handle.XMLDesc) for handle in connection.listAllNWFilterBindings(0))
-    return tuple(well_formed(text) for text in found if text is not None)
+    return tuple(text for text in found if text is not None)
 
 
 def _present(read: Callable[[], T]) -> T | None:

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import libvirt
 
-from reconciler.host.well_formed import well_formed
-
 
 class SavedText(NamedTuple):
     """As `model.live.SavedState`, not yet understood."""
@@ -25,10 +23,9 @@ def read_saved_states(handle: Any, *, image: bool, snapshots: bool) -> tuple[Sav
 def _image(handle: Any) -> Iterator[SavedText]:
     if handle.hasManagedSaveImage():
         # Without SECURE the image would lose the passwords of consoles when it is rewritten.
-        xml = handle.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
-        yield SavedText("managed-save", well_formed(xml))
+        yield SavedText("managed-save", handle.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
 
 
 def _snapshots(handle: Any) -> Iterator[SavedText]:
     for snapshot in handle.listAllSnapshots():
-        yield SavedText(f"snapshot/{snapshot.getName()}", well_formed(snapshot.getXMLDesc()))
+        yield SavedText(f"snapshot/{snapshot.getName()}", snapshot.getXMLDesc())

@@ -14,15 +14,16 @@ from reconciler.nwfilter.parse import parse_dump
 
 
 def domain_of(texts: GuestTexts) -> Domain:
+    stored, running = well_formed(texts.stored), well_formed(texts.running)
     return Domain(
         texts.name,
         texts.uuid,
         texts.state.active,
         autostart=texts.state.autostart,
-        persistent=parse_nics(texts.stored) if texts.stored else (),
-        live=parse_nics(texts.running) if texts.running else (),
-        persistent_xml=texts.stored,
-        live_xml=texts.running,
+        persistent=parse_nics(stored) if stored else (),
+        live=parse_nics(running) if running else (),
+        persistent_xml=stored,
+        live_xml=running,
         saved=tuple(map(_saved_state, texts.saved)),
         busy=texts.busy,
     )
@@ -30,9 +31,10 @@ def domain_of(texts: GuestTexts) -> Domain:
 
 def _saved_state(text: SavedText) -> SavedState:
     """Only an image's definition can be replaced, so only its text is kept."""
+    xml = well_formed(text.xml)
     if text.name == MANAGED_SAVE:
-        return SavedState(text.name, parse_nics(text.xml), text.xml)
-    nics = (nic for definition in snapshot_definitions(text.xml) for nic in parse_nics(definition))
+        return SavedState(text.name, parse_nics(xml), xml)
+    nics = (nic for definition in snapshot_definitions(xml) for nic in parse_nics(definition))
     return SavedState(text.name, tuple(dict.fromkeys(nics)))
 
 
