@@ -9,6 +9,9 @@ import pytest
 
 from reconciler.domain.parse import parse_nics
 from reconciler.host.filter_folder import definition_names
+from reconciler.host.reading import GuestState, GuestTexts
+from reconciler.host.saved import SavedText
+from reconciler.host.understanding import domain_of
 from reconciler.host.well_formed import well_formed
 from reconciler.nwfilter.parse import parse_dump
 
@@ -37,6 +40,19 @@ def test_a_guest_is_read_although_its_filter_has_such_a_name(name: str) -> None:
     (nic,) = parse_nics(well_formed(printed))
     assert nic.filterref is not None
     assert nic.filterref.filter == ("a&b" if name == "a&amp;b" else name)
+
+
+def test_a_guest_is_understood_wherever_it_has_such_a_name() -> None:
+    printed = (
+        "<domain type='qemu'>\n  <devices>\n    <interface type='bridge'>\n"
+        "      <mac address='52:54:00:00:00:01'/>\n      <filterref filter='a&b'/>\n    </interface>\n"
+        "  </devices>\n</domain>\n"
+    )
+    state = GuestState(active=True, persistent=True, autostart=False, saved=True, snapshots=False)
+    image = SavedText("managed-save", printed)
+    domain = domain_of(GuestTexts("web01", "uuid", state, printed, printed, (image,), False))
+    found = (*domain.persistent, *domain.live, *domain.saved[0].nics)
+    assert [nic.filterref.filter for nic in found if nic.filterref] == ["a&b"] * 3
 
 
 def test_what_is_xml_stays_as_it_is() -> None:
